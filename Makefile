@@ -1,0 +1,66 @@
+# Everything that a person does with this checkout. `make help` lists it.
+PYTHON ?= python3
+POETRY := $(PYTHON) tools/run_poetry.py
+RUN := .venv/bin
+INSTALLED := .venv/.installed
+IMAGE := tate-embeddings
+HOST_PORT := 8002
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo dev run run-local logs stop restart check format test test-long bench clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
+
+install: $(INSTALLED)  ## everything a developer needs, into .venv
+
+$(INSTALLED): pyproject.toml poetry.lock tools/run_poetry.py
+	$(POETRY) install --no-interaction
+	@touch $@
+
+demo:  ## a searchable gallery on the bundled model (comes with that model)
+	@echo "The bundled model isn't part of this version yet. 'make run-local' serves ViT-B-32, which it downloads once."
+
+dev: $(INSTALLED)  ## a server on port 8002 that reloads when a file changes
+	$(RUN)/uvicorn app.main:app --reload --reload-dir app --port $(HOST_PORT)
+
+run-local: $(INSTALLED)  ## the service on port 8002, without Docker
+	PORT=$(HOST_PORT) $(RUN)/tate-embeddings serve
+
+run:  ## the service in Docker, on port 8002, with the settings of .env
+	docker build --tag $(IMAGE) .
+	docker rm --force $(IMAGE) 2>/dev/null || true
+	docker run --detach --name $(IMAGE) --env-file .env --publish $(HOST_PORT):8000 $(IMAGE)
+
+logs:  ## what the service in Docker writes
+	docker logs --follow $(IMAGE)
+
+stop:  ## end the service in Docker
+	docker rm --force $(IMAGE) 2>/dev/null || true
+
+restart: stop run  ## end it and start it again
+
+check: $(INSTALLED)  ## lint, types, and the direction of imports
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+format: $(INSTALLED)  ## let ruff mend what it can
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+test: $(INSTALLED)  ## the whole test suite, with branch coverage
+	$(RUN)/coverage erase
+	$(RUN)/coverage run -m pytest
+	$(RUN)/coverage combine --quiet
+	$(RUN)/coverage report
+
+test-long: $(INSTALLED)  ## what takes too long for every change: nothing yet beyond `make test`
+	$(MAKE) test
+
+bench: $(INSTALLED)  ## speed and fidelity beside open_clip itself, as a table
+	$(RUN)/python -m benchmarks
+
+clean:  ## remove what the other targets made here
+	rm -rf .venv .poetry .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* dist

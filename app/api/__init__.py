@@ -1,0 +1,1 @@
+"""HTTP in, HTTP out: routes, schemas, and the form of errors."""

@@ -1,0 +1,70 @@
+"""`/embed-text` and `/embed-image`: one thing in, one unit vector out."""
+
+from typing import Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Security
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
+
+from app.api.bodies import JsonRoute
+from app.api.errors import documented
+from app.api.schemas import ImageEmbedding, ImageUrlRequest, TextEmbedding, TextRequest
+from app.api.services import FromApp, Services
+from app.auth import AuthenticatedRoute
+from app.embeddings.engines import Pixels, Vectors
+from app.images.decode import Picture, decode
+from app.telemetry.timings import measured
+
+
+class EmbedRoute(AuthenticatedRoute, JsonRoute):
+    """The token first, then the kind and size of the body, then the body."""
+
+
+# The dependency is what OpenAPI's Authorize button needs; the route class is what checks.
+router = APIRouter(
+    tags=["embed"],
+    route_class=EmbedRoute,
+    dependencies=[Security(HTTPBearer(auto_error=False))],
+    strict_content_type=False,
+)
+
+
+@router.post("/embed-text", response_model=TextEmbedding, responses=documented(401, 413, 415, 422, 500, 503, 504))
+async def embed_text(body: TextRequest, services: FromApp) -> JSONResponse:
+    """The unit vector of a text."""
+    vector, tokens = await services.embedder.embed_text(body.query)
+    return _answer(services, vector, truncated=tokens.truncated)
+
+
+@router.post(
+    "/embed-image", response_model=ImageEmbedding, responses=documented(401, 413, 415, 422, 500, 502, 503, 504)
+)
+async def embed_image(body: ImageUrlRequest, services: FromApp) -> JSONResponse:
+    """The unit vector of the image behind a URL."""
+    preprocessing = services.embedder.model.preprocessing  # before the fetch: without a model there is no use in it
+    data = await services.fetcher.fetch(body.url)
+
+    def look() -> tuple[Picture, Pixels]:
+        picture = decode(data, services.settings.max_image_pixels)
+        return picture, preprocessing(picture.image)
+
+    with measured("decode"):
+        picture, pixels = await run_sync(look)
+    vector = await services.embedder.embed_picture(pixels)
+    return _answer(services, vector, sha256=picture.sha256, width=picture.width, height=picture.height)
+
+
+def _answer(services: Services, vector: Vectors, **more: Any) -> JSONResponse:
+    model = services.embedder.model
+    return JSONResponse(
+        {
+            "embedding": vector.tolist(),
+            "dimensions": model.dimensions,
+            "model": services.settings.model_name,
+            "pretrained": services.settings.pretrained,
+            "device": model.engine.device,
+            "space": model.space,
+            **more,
+        }
+    )

@@ -1,0 +1,26 @@
+"""What routes work with, made once per worker."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from app.config import Settings
+from app.images.fetch import Fetcher
+from app.serving import Embedder
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts that `create_app` puts together."""
+
+    settings: Settings
+    embedder: Embedder
+    fetcher: Fetcher
+
+
+def _of(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+FromApp = Annotated[Services, Depends(_of)]

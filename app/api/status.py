@@ -1,0 +1,65 @@
+"""`/`, `/health` and `/live`: open to all."""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+
+from app import __version__
+from app.api.schemas import Alive, Banner, Health
+from app.api.services import FromApp
+from app.serving import State
+
+router = APIRouter(tags=["status"])
+
+
+@router.get("/", response_model=Banner, responses={503: {"model": Banner, "description": "Not ready."}})
+async def banner(request: Request, services: FromApp) -> Response:
+    """Who answers here. A browser is sent on to the documentation."""
+    settings, embedder = services.settings, services.embedder
+    docs = request.app.docs_url
+    if docs and "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse(docs, 307)
+    model = embedder.loaded
+    return JSONResponse(
+        {
+            "service": "tate-embeddings",
+            "version": __version__,
+            "status": embedder.state,
+            "model": settings.model_name,
+            "pretrained": settings.pretrained,
+            "dimensions": model.dimensions if model else None,
+            "device": model.engine.device if model else None,
+            "docs": docs,
+        },
+        _status(embedder.state),
+    )
+
+
+@router.get("/health", response_model=Health, responses={503: {"model": Health, "description": "Not ready."}})
+async def health(services: FromApp) -> JSONResponse:
+    """Readiness: 200 once a self-test has passed and while inference works."""
+    embedder = services.embedder
+    embedder.look_again()
+    model = embedder.loaded
+    return JSONResponse(
+        {
+            "status": embedder.state,
+            "model_loaded": model is not None,
+            "text_model_loaded": model is not None,
+            "image_model_loaded": model is not None,
+            "device": model.engine.device if model else None,
+            "engine": model.engine.name if model else None,
+            "precision": model.engine.precision if model else None,
+            "space": model.space if model else None,
+        },
+        _status(embedder.state),
+    )
+
+
+@router.get("/live", response_model=Alive)
+async def live() -> Alive:
+    """Liveness: 200 while the event loop turns."""
+    return Alive()
+
+
+def _status(state: State) -> int:
+    return 200 if state is State.HEALTHY else 503

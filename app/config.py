@@ -1,0 +1,99 @@
+"""Settings: the one place that reads the environment."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from platformdirs import user_cache_path
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.errors import SettingsError
+
+MIB = 1024 * 1024
+
+ALIASES = {"openai/clip-vit-base-patch32": ("ViT-B-32", "openai")}
+
+Engine = Literal["openvino", "torch"]
+Device = Literal["cpu", "cuda", "mps"]
+Precision = Literal["float32", "bfloat16", "float16"]
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """What an operator can choose. Every name is an environment variable in upper case (docs/configuration.md)."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, protected_namespaces=()
+    )
+
+    auth_token: CommaSeparated = Field(default=(), repr=False, examples=["<the output of: openssl rand -hex 32>"])
+    model_name: str = Field(default="ViT-B-32", min_length=1, examples=["ViT-B-32"])
+    pretrained: str = Field(default="laion2b_s34b_b79k", min_length=1, examples=["laion2b_s34b_b79k"])
+    workers: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(default="auto", examples=["auto", "2"])
+    host: str = Field(default="0.0.0.0", min_length=1, examples=["0.0.0.0"])
+    port: int = Field(default=8000, ge=0, le=65535, examples=["8000"])
+    engine: Literal["auto"] | Engine = Field(default="auto", examples=["auto", "openvino", "torch"])
+    device: Literal["auto"] | Device = Field(default="auto", examples=["auto", "cpu", "cuda"])
+    precision: Literal["auto"] | Precision = Field(default="auto", examples=["auto", "float32", "bfloat16"])
+    model_cache_dir: Path = Field(
+        default_factory=lambda: user_cache_path("tate-embeddings"), examples=["/var/cache/tate-embeddings"]
+    )
+    allowed_image_hosts: CommaSeparated = Field(default=(), examples=["media.example.org,*.example.com"])
+    allow_private_networks: bool = Field(default=False, examples=["false"])
+    max_image_bytes: int = Field(default=20 * MIB, ge=1, examples=["20971520"])
+    max_image_pixels: int = Field(default=50_000_000, ge=1, examples=["50000000"])
+    max_body_bytes: int = Field(default=64 * MIB, ge=1, examples=["67108864"])
+    fetch_timeout_s: float = Field(default=15, gt=0, allow_inf_nan=False, examples=["15"])
+    max_queue_items: int = Field(default=512, ge=1, examples=["512"])
+    request_timeout_s: float = Field(default=120, gt=0, allow_inf_nan=False, examples=["120"])
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(default="INFO", examples=["INFO"])
+    log_format: Literal["auto", "json", "console"] = Field(default="auto", examples=["json", "console"])
+    docs_enabled: bool = Field(default=True, examples=["true"])
+
+    @field_validator("auth_token", "allowed_image_hosts", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("workers", "engine", "device", "precision", "log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.strip().upper() if isinstance(value, str) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _alias_brings_its_weights(cls, values: dict[str, Any]) -> dict[str, Any]:
+        alias = ALIASES.get(values.get("model_name", ""))
+        return {"pretrained": alias[1], **values} if alias else values
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Read the environment and `.env`; `overrides` win.
+
+        Raises:
+            SettingsError: a value is wrong; the message names the variable, what is wrong, and an example.
+        """
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise SettingsError(_in_one_line(error)) from None
+
+
+def architecture(model_name: str) -> str:
+    """The OpenCLIP architecture that a model name stands for; a name with a schema (`local-dir:`) stands for itself."""
+    if model_name in ALIASES:
+        return ALIASES[model_name][0]
+    return model_name if ":" in model_name else model_name.replace("/", "-")
+
+
+def _in_one_line(error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_input=False)
+    field = str(problems[0]["loc"][0])
+    wrong = ", or ".join(problem["msg"].lower() for problem in problems if problem["loc"][0] == field)
+    examples = " or ".join(f"{field.upper()}={example}" for example in Settings.model_fields[field].examples or ())
+    return f"{field.upper()} is wrong: {wrong}. Example: {examples}"

@@ -1,0 +1,44 @@
+"""The GPU engine: `open_clip`'s own towers, on CUDA, on a Mac, or for comparison on the CPU."""
+
+from typing import Any
+
+import torch
+
+from app.config import Device, Precision
+from app.config import Engine as EngineName
+from app.embeddings import source
+from app.embeddings.engines import Ids, Pixels, Vectors
+from app.embeddings.prepared import Manifest
+from app.embeddings.towers import ImageTower, TextTower
+
+TYPES: dict[Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+class TorchEngine:
+    """Both towers in torch. CUDA's calls are queued by the driver, so that threads need no lock of ours."""
+
+    name: EngineName = "torch"
+
+    def __init__(self, manifest: Manifest, precision: Precision, device: Device, index: int, threads: int) -> None:
+        self.precision = precision
+        self.device: Device = device
+        self._place = f"cuda:{index}" if device == "cuda" else device
+        torch.set_num_threads(threads)
+        loaded = source.load(manifest.architecture, manifest.pretrained, precision, self._place)
+        self._text = TextTower(loaded.model, manifest.cut_after is not None).eval()
+        self._image = ImageTower(loaded.model, manifest.preprocessing, TYPES[precision]).to(self._place).eval()
+
+    def embed_ids(self, ids: Ids) -> Vectors:
+        return self._run(self._text, ids)
+
+    def embed_pixels(self, pixels: Pixels) -> Vectors:
+        return self._run(self._image, pixels)
+
+    @torch.inference_mode()
+    def _run(self, tower: torch.nn.Module, batch: Any) -> Vectors:
+        vectors: Vectors = tower(torch.from_numpy(batch).to(self._place)).float().cpu().numpy()
+        return vectors

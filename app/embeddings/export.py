@@ -1,0 +1,138 @@
+"""Makes a prepared model out of an `open_clip` one.
+
+    python -m app.embeddings.export ARCHITECTURE PRETRAINED CACHE
+
+Run as a process of its own, so that torch stays in it. Needs torch; nothing that serves on a CPU imports this module.
+"""
+
+import logging
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import openvino
+import torch
+
+from app.config import Precision
+from app.embeddings import reference, source, tokenizer
+from app.embeddings.engines import Vectors
+from app.embeddings.engines.openvino import OpenVinoEngine, native
+from app.embeddings.model import REFUSED, EmbeddingModel
+from app.embeddings.prepared import (
+    FORMAT,
+    REFERENCE_FILE,
+    Manifest,
+    Prepared,
+    checksum,
+    exporting,
+    find,
+    published,
+    remember,
+    verified,
+)
+from app.embeddings.towers import ImageTower, TextTower, cut_after
+from app.errors import ModelUnavailable
+
+logger = logging.getLogger("app.embeddings.export")  # not __name__, which is "__main__" here
+
+MEASURED: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
+
+
+def export(architecture: str, pretrained: str, cache: Path) -> None:
+    """Put the model into the cache, unless another process has done so meanwhile.
+
+    Raises:
+        ModelUnavailable: there is no such model, its weights can't be had, or the cache can't be written.
+    """
+    try:
+        with exporting(cache):
+            if find(cache, architecture, pretrained):
+                return
+            origin = source.load(architecture, pretrained)
+            space = origin.space()
+            if not verified(cache / space):
+                _export(origin, pretrained, space, cache)
+            remember(cache, architecture, pretrained, space)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ModelUnavailable(f"MODEL_CACHE_DIR={cache} can't be written ({reason})") from error
+
+
+@torch.inference_mode()
+def _export(origin: source.Source, pretrained: str, space: str, cache: Path) -> None:
+    clip = origin.tokenizer
+    context_length = clip.context_length
+    assert context_length is not None
+    cut = cut_after(origin.model, clip.eot_token_id)
+    texts = clip(list(reference.TEXTS))
+    with published(cache, space) as folder:
+        _convert(
+            TextTower(origin.model, cut is not None),
+            texts[:2],
+            openvino.PartialShape([-1, -1 if cut is not None else context_length]),
+            folder / "text.xml",
+        )
+        size = (origin.preprocessing.height, origin.preprocessing.width, 3)
+        _convert(
+            ImageTower(origin.model, origin.preprocessing, torch.float32),
+            torch.zeros(2, *size, dtype=torch.uint8),
+            openvino.PartialShape([-1, *size]),
+            folder / "image.xml",
+        )
+        tokenizer.save(
+            folder,
+            vocabulary=clip.encoder,
+            merges=list(clip.bpe_ranks),
+            special={word: clip.encoder[word] for word in clip.cache if clip.encoder.get(word) in clip.all_special_ids},
+            start=clip.sot_token_id,
+            end=clip.eot_token_id,
+            context_length=context_length,
+            cleaning=origin.cleaning,
+        )
+        pictures = torch.stack([origin.transform(picture) for picture in reference.pictures()])
+        expected: dict[str, Vectors] = {
+            "texts": origin.model.encode_text(texts).numpy(),
+            "pictures": origin.model.encode_image(pictures).numpy(),
+        }
+        np.savez(folder / REFERENCE_FILE, allow_pickle=False, **expected)
+        manifest = Manifest(
+            format=FORMAT,
+            space=space,
+            architecture=origin.architecture,
+            pretrained=pretrained,
+            dimensions=expected["texts"].shape[1],
+            context_length=context_length,
+            cut_after=cut,
+            preprocessing=origin.preprocessing,
+            fidelity={},
+            made_with={name: version(name) for name in ("torch", "open_clip_torch", "openvino", "tate-embeddings")},
+            files={file.name: checksum(file) for file in sorted(folder.iterdir())},
+        )
+        _with_fidelity(Prepared(folder, manifest)).write(folder)
+
+
+def _convert(tower: torch.nn.Module, example: torch.Tensor, shape: openvino.PartialShape, file: Path) -> None:
+    kind = openvino.Type.u8 if example.dtype == torch.uint8 else openvino.Type.i64
+    converted = openvino.convert_model(tower, example_input=example, input=[(shape, kind)])
+    openvino.save_model(converted, file, compress_to_fp16=False)
+
+
+def _with_fidelity(prepared: Prepared) -> Manifest:
+    fidelity = {}
+    for precision in MEASURED:
+        if native(precision):
+            engine = OpenVinoEngine(prepared.folder, precision, torch.get_num_threads())
+            fidelity[precision] = EmbeddingModel.assemble(prepared, engine).fidelity()
+            logger.info("lowest cosine to open_clip in %s: %.7f", precision, fidelity[precision])
+    return Manifest(**vars(prepared.manifest) | {"fidelity": fidelity})
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("app").setLevel(logging.INFO)  # open_clip writes its own progress to the root logger
+    try:
+        export(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    except ModelUnavailable as problem:
+        print(problem)
+        sys.exit(REFUSED)

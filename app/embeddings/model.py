@@ -1,0 +1,212 @@
+"""`EmbeddingModel`: texts and pictures in, unit vectors out."""
+
+import importlib.util
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from PIL import Image
+
+from app.config import Precision, Settings, architecture
+from app.embeddings import reference
+from app.embeddings.engines import Engine, Pixels, Vectors
+from app.embeddings.engines.choice import Choice, choose, choose_precision
+from app.embeddings.prepared import Manifest, Prepared, find
+from app.embeddings.preprocess import Preprocessing
+from app.embeddings.tokenizer import ClipTokenizer, Tokens
+from app.errors import ModelUnavailable
+from app.resources import cores
+
+logger = logging.getLogger(__name__)
+
+# The exit status by which the exporting process says that its last line is for a person.
+REFUSED = 3
+
+# Enough to read the weights once for several, few enough that padding and waiting stay small.
+TEXT_BATCH = 16
+IMAGE_BATCH = 8
+PADDING = 0
+
+# A start compares itself with recorded vectors. What this finds is a broken model; how exact a precision is was
+# measured when the model was prepared.
+SELF_TEST_FLOOR: dict[Precision, float] = {"float32": 0.9999, "bfloat16": 0.99, "float16": 0.99}
+
+
+def prepare(settings: Settings) -> Prepared:
+    """The exported model that the settings name, exported now if it isn't there yet.
+
+    Raises:
+        ModelUnavailable: it isn't there and can't be made here; the message says what to do.
+    """
+    name, pretrained, cache = architecture(settings.model_name), settings.pretrained, settings.model_cache_dir
+    prepared = find(cache, name, pretrained)
+    if prepared is None:
+        if importlib.util.find_spec("open_clip") is None:
+            raise ModelUnavailable(
+                f"the model {name} / {pretrained} is not prepared in MODEL_CACHE_DIR={cache}, and preparing it needs "
+                "torch, which is not installed here: run 'tate-embeddings prepare' where it is (the image's 'full' "
+                "target, or 'poetry install'), or build the image with MODEL_NAME and PRETRAINED set to this model"
+            )
+        logger.info("preparing %s / %s, which is done once", name, pretrained)
+        _export_in_another_process(name, pretrained, cache)
+        prepared = find(cache, name, pretrained)
+    if prepared is None:
+        raise ModelUnavailable(f"the model was exported to MODEL_CACHE_DIR={cache} but can't be read back from there")
+    return prepared
+
+
+class EmbeddingModel:
+    """A CLIP model, loaded. Methods block while they compute and may be called from several threads."""
+
+    manifest: Manifest
+    engine: Engine
+
+    def __init__(
+        self,
+        model_name: str,
+        pretrained: str,
+        *,
+        settings: Settings | None = None,
+        device_index: int = 0,
+        threads: int | None = None,
+    ) -> None:
+        """Load a model, preparing it first if need be.
+
+        Args:
+            model_name: an OpenCLIP architecture, such as `ViT-B-32`.
+            pretrained: a tag of it, such as `laion2b_s34b_b79k`, or the path of a checkpoint file.
+            settings: where engine, device, precision and cache folder are chosen; the environment's by default.
+            device_index: which GPU to take, among those that are visible.
+            threads: how many threads to compute with; by default as many as this process may use cores.
+
+        Raises:
+            ModelUnavailable: it can't be had; the message says what to do.
+        """
+        settings = settings or Settings.load()
+        settings = settings.model_copy(update={"model_name": model_name, "pretrained": pretrained})
+        choice = choose(settings)
+        prepared = prepare(settings)
+        precision = choose_precision(settings, choice, prepared.manifest.fidelity)
+        self._adopt(prepared, _start(prepared, choice, precision, device_index, threads or cores()))
+        self.self_test()
+
+    @classmethod
+    def assemble(cls, prepared: Prepared, engine: Engine) -> Self:
+        """Put a model together from its parts."""
+        model = cls.__new__(cls)
+        model._adopt(prepared, engine)
+        return model
+
+    def _adopt(self, prepared: Prepared, engine: Engine) -> None:
+        self.manifest = prepared.manifest
+        self.engine = engine
+        self._tokenizer = ClipTokenizer.load(prepared.folder)
+        self._expected = prepared.reference()
+
+    @property
+    def dimensions(self) -> int:
+        """How many numbers a vector has."""
+        return self.manifest.dimensions
+
+    @property
+    def space(self) -> str:
+        """The digest of the embedding space: only vectors of equal spaces may be compared."""
+        return self.manifest.space
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Turns an RGB picture into the pixels that `embed_pixels` takes."""
+        return self.manifest.preprocessing
+
+    def tokenize(self, text: str) -> Tokens:
+        """A text as the ids that `embed_tokens` takes."""
+        return self._tokenizer.encode(text)
+
+    def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors of texts, a row each, in their order."""
+        return self.embed_tokens([self.tokenize(text).ids for text in texts])
+
+    def embed_images(self, images: Sequence[Image.Image | Pixels]) -> Vectors:
+        """Unit vectors of pictures, a row each: Pillow images of any size, or pixels as `preprocessing` gives them."""
+        return self.embed_pixels(
+            [self.preprocessing(image) if isinstance(image, Image.Image) else image for image in images]
+        )
+
+    def embed_tokens(self, rows: Sequence[Sequence[int]]) -> Vectors:
+        """Unit vectors of tokenised texts."""
+        cut = [self._cut(row) for row in rows]
+        # Texts of like length together: a short one beside a long one would be computed at the long one's length.
+        order = sorted(range(len(cut)), key=lambda index: len(cut[index]))
+        vectors = np.empty((len(cut), self.dimensions), np.float32)
+        for start in range(0, len(order), TEXT_BATCH):
+            batch = order[start : start + TEXT_BATCH]
+            length = max(len(cut[index]) for index in batch)
+            ids = np.full((len(batch), length), PADDING, np.int64)
+            for row, index in enumerate(batch):
+                ids[row, : len(cut[index])] = cut[index]
+            vectors[batch] = _normalised(self.engine.embed_ids(ids))
+        return vectors
+
+    def embed_pixels(self, pictures: Sequence[Pixels]) -> Vectors:
+        """Unit vectors of pictures that `preprocessing` has brought to the model's size."""
+        vectors = np.empty((len(pictures), self.dimensions), np.float32)
+        for start in range(0, len(pictures), IMAGE_BATCH):
+            batch = np.stack(pictures[start : start + IMAGE_BATCH])
+            vectors[start : start + IMAGE_BATCH] = _normalised(self.engine.embed_pixels(batch))
+        return vectors
+
+    def fidelity(self) -> float:
+        """The lowest cosine between this model and `open_clip` over the reference texts and pictures."""
+        texts = reference.cosines(self.embed_texts(reference.TEXTS), self._expected["texts"])
+        pictures = reference.cosines(self.embed_images(reference.pictures()), self._expected["pictures"])
+        return float(min(texts.min(), pictures.min()))
+
+    def self_test(self) -> None:
+        """Compute two recorded vectors again.
+
+        Raises:
+            ModelUnavailable: they differ; the engine or the prepared model is broken.
+        """
+        text = reference.cosines(self.embed_texts(reference.TEXTS[1:2]), self._expected["texts"][1:2])
+        picture = reference.cosines(self.embed_images(reference.pictures()[:1]), self._expected["pictures"][:1])
+        lowest = float(min(text.min(), picture.min()))
+        if not lowest >= SELF_TEST_FLOOR[self.engine.precision]:  # written so that NaN fails too
+            raise ModelUnavailable(
+                f"the self-test failed: {self.engine.name} in {self.engine.precision} gives vectors unlike recorded "
+                f"ones (cosine {lowest:.4f}); try PRECISION=float32, or delete {self.space} in MODEL_CACHE_DIR"
+            )
+
+    def _cut(self, row: Sequence[int]) -> Sequence[int]:
+        end = self.manifest.cut_after
+        if end is None:
+            return [*row, *[PADDING] * (self.manifest.context_length - len(row))]
+        return row[: row.index(end) + 1]
+
+
+def _start(prepared: Prepared, choice: Choice, precision: Precision, device_index: int, threads: int) -> Engine:
+    if choice.engine == "openvino":
+        from app.embeddings.engines.openvino import OpenVinoEngine
+
+        return OpenVinoEngine(prepared.folder, precision, threads)
+    from app.embeddings.engines.torch import TorchEngine
+
+    return TorchEngine(prepared.manifest, precision, choice.device, device_index, threads)
+
+
+def _export_in_another_process(name: str, pretrained: str, cache: Path) -> None:
+    """Torch takes gigabytes of memory and seconds to import; a process that serves is to have neither."""
+    command = [sys.executable, "-m", "app.embeddings.export", name, pretrained, str(cache)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode == REFUSED:
+        raise ModelUnavailable(done.stdout.strip().splitlines()[-1])
+    if done.returncode:
+        raise ModelUnavailable(f"preparing {name} / {pretrained} failed with exit status {done.returncode}")
+
+
+def _normalised(vectors: Vectors) -> Vectors:
+    result: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return result

@@ -1,0 +1,148 @@
+"""Models as `open_clip` gives them: by name and tag through its own download, or from a checkpoint file.
+
+Needs torch; nothing that serves on a CPU imports this module.
+"""
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import httpx
+import huggingface_hub.constants
+import open_clip
+import torch
+from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
+from open_clip.transform import PreprocessCfg, image_transform_v2
+
+from app.config import Precision
+from app.embeddings.preprocess import Preprocessing
+from app.embeddings.tokenizer import Cleaning
+from app.errors import ModelUnavailable
+
+HUB_TIMEOUT_S = 5.0
+
+OPEN_CLIP_PRECISIONS: dict[Precision, str] = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+CLEANINGS: dict[Any, Cleaning] = {get_clean_fn(cleaning): cleaning for cleaning in get_args(Cleaning)}
+# Parameters that scale similarities in training and never touch a vector.
+NOT_IN_VECTORS = ("logit_scale", "logit_bias")
+# Raised when what we do to a picture before open_clip's own preprocessing changes: vectors change with it.
+PICTURE_RULES = 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """An `open_clip` model with its own tokenizer and preprocessing, which ours must equal."""
+
+    model: Any
+    tokenizer: SimpleTokenizer
+    transform: Any
+    preprocessing: Preprocessing
+    architecture: str
+
+    @property
+    def cleaning(self) -> Cleaning:
+        """How the tokenizer cleans a text."""
+        return CLEANINGS[self.tokenizer.clean_fn]
+
+    def space(self) -> str:
+        """A digest over everything that a vector depends on: weights, architecture, tokenizer, preprocessing."""
+        digest = hashlib.sha256()
+        tokenizer = self.tokenizer
+        description = {
+            "class": type(self.model).__name__,
+            "configuration": open_clip.get_model_config(self.architecture),
+            "tokenizer": [
+                tokenizer.encoder,
+                list(tokenizer.bpe_ranks),
+                tokenizer.all_special_ids,
+                tokenizer.context_length,
+                self.cleaning,
+            ],
+            "preprocessing": vars(self.preprocessing),
+            "picture_rules": PICTURE_RULES,
+        }
+        digest.update(json.dumps(description, sort_keys=True).encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            if name not in NOT_IN_VECTORS:
+                digest.update(f"{name} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().data)
+        return digest.hexdigest()[:16]
+
+
+def load(architecture: str, pretrained: str, precision: Precision = "float32", device: str = "cpu") -> Source:
+    """Build a model with its weights, downloading them if they aren't on this machine.
+
+    Raises:
+        ModelUnavailable: there is no such model, or its weights can't be had.
+    """
+    _stay_offline_without_a_hub()
+    try:
+        model = open_clip.create_model(
+            architecture,
+            pretrained=None if ":" in architecture else pretrained,
+            precision=OPEN_CLIP_PRECISIONS[precision],
+            device=device,
+            require_pretrained=True,
+        )
+        tokenizer = open_clip.get_tokenizer(architecture)
+    except Exception as error:  # open_clip, torch and the hub raise whatever they like
+        logging.getLogger(__name__).info("open_clip refused", exc_info=True)
+        raise ModelUnavailable(_explanation(architecture, pretrained, error)) from error
+    if not isinstance(tokenizer, SimpleTokenizer) or tokenizer.reduction_fn or tokenizer.clean_fn not in CLEANINGS:
+        raise ModelUnavailable(
+            f"MODEL_NAME={architecture} reads text with a tokenizer that this version doesn't serve; "
+            "models with CLIP's own tokenizer do, for example ViT-B-32"
+        )
+    model.eval()
+    recorded = open_clip.get_model_preprocess_cfg(model)
+    height, width = _pair(recorded["size"])
+    preprocessing = Preprocessing(
+        height=height,
+        width=width,
+        mean=_triple(recorded["mean"]),
+        std=_triple(recorded["std"]),
+        interpolation="bilinear" if recorded["interpolation"] == "bilinear" else "bicubic",
+        resize_mode=recorded["resize_mode"],
+        fill_color=recorded["fill_color"],
+    )
+    transform = image_transform_v2(PreprocessCfg(**recorded), is_train=False)
+    return Source(model, tokenizer, transform, preprocessing, architecture)
+
+
+def _stay_offline_without_a_hub() -> None:
+    """Let the hub's client look only at this machine when no hub answers; it would retry for minutes."""
+    try:
+        httpx.head(huggingface_hub.constants.ENDPOINT, timeout=HUB_TIMEOUT_S)
+    except (httpx.HTTPError, OSError):
+        huggingface_hub.constants.HF_HUB_OFFLINE = True
+
+
+def _explanation(architecture: str, pretrained: str, error: Exception) -> str:
+    known = ":" in architecture or open_clip.get_model_config(architecture) is not None
+    if not known:
+        return f"MODEL_NAME={architecture} is no OpenCLIP architecture. Example: MODEL_NAME=ViT-B-32"
+    if ":" not in architecture and not open_clip.pretrained.is_pretrained_cfg(architecture, pretrained):
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture))
+        if not Path(pretrained).exists():
+            return f"PRETRAINED={pretrained} is neither a file nor a tag of {architecture}; its tags are {tags}"
+        return f"PRETRAINED={pretrained} holds no weights of {architecture} ({_first_line(error)})"
+    return (
+        f"the weights {pretrained} of {architecture} are not on this machine and could not be downloaded from "
+        f"{huggingface_hub.constants.ENDPOINT} ({_first_line(error)}). With a network, run 'tate-embeddings prepare'; "
+        "without one, set PRETRAINED to a checkpoint file, or MODEL_CACHE_DIR to a folder prepared elsewhere"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return f"{error}".strip().partition("\n")[0][:200] or type(error).__name__
+
+
+def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def _triple(value: float | tuple[float, float, float]) -> tuple[float, float, float]:
+    return (value, value, value) if isinstance(value, float | int) else (value[0], value[1], value[2])

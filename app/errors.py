@@ -1,0 +1,192 @@
+"""Everything that can go wrong, named once.
+
+    ServiceError            answers one request; `api/errors.py` turns it into HTTP
+    ├── InvalidRequest
+    │   └── UndecodableBody     400, where the others of this family are 422
+    ├── Unauthorized
+    ├── NotFound, MethodNotAllowed, TooLarge, UnsupportedMediaType
+    ├── ImageError              an image that can't be used; retrying is useless
+    │   ├── UrlForbidden, ImageNotFound, ImageUnusable
+    │   └── NotAnImage, UnsupportedFormat, ImageCorrupt, ImageTooManyPixels
+    ├── ImageHostFailed, ImageHostTimeout
+    ├── Overloaded, NotReady, DeadlineExceeded
+    └── Internal
+    StartError              stops the start with one line
+    ├── SettingsError
+    └── ModelUnavailable
+
+`detail` is written for a person and never holds what an attacker could use: no path, no resolved address, no text of
+a library. What an operator needs beyond it goes into the log.
+"""
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """A request that fails: `status` for HTTP, `code` for programs, `detail` for people."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    retry_after_s: ClassVar[int | None] = None
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class InvalidRequest(ServiceError):
+    """The request's body doesn't say what the route needs."""
+
+    status = 422
+    code = "invalid_request"
+
+
+class UndecodableBody(InvalidRequest):
+    """The body isn't text at all, or its framing is broken."""
+
+    status = 400
+
+
+class Unauthorized(ServiceError):
+    """No valid token. One text for every reason, so that a caller learns nothing from it."""
+
+    status = 401
+    code = "unauthorized"
+
+    def __init__(self) -> None:
+        super().__init__("A valid bearer token is needed: send 'Authorization: Bearer <token>'.")
+
+
+class NotFound(ServiceError):
+    """No such route."""
+
+    status = 404
+    code = "not_found"
+
+
+class MethodNotAllowed(ServiceError):
+    """The route exists, but not for this method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class TooLarge(ServiceError):
+    """A body, a text or an image over its limit."""
+
+    status = 413
+    code = "too_large"
+
+
+class UnsupportedMediaType(ServiceError):
+    """The request's content type is none that the route takes."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class ImageError(ServiceError):
+    """An image that can't be used, however often it is sent."""
+
+    status = 422
+
+
+class UrlForbidden(ImageError):
+    """The scheme, port, user info, host or address of a URL isn't allowed. One text, whatever was found behind."""
+
+    code = "url_forbidden"
+
+    def __init__(self) -> None:
+        super().__init__("This URL is not allowed.")
+
+
+class ImageNotFound(ImageError):
+    """The image's host says that there is no such image for us (4xx)."""
+
+    code = "image_not_found"
+
+
+class ImageUnusable(ImageError):
+    """The image's host answered in a form that isn't followed: too many redirects, a content encoding."""
+
+    code = "image_unusable"
+
+
+class NotAnImage(ImageError):
+    """The bytes are something else."""
+
+    code = "not_an_image"
+
+
+class UnsupportedFormat(ImageError):
+    """An image in a format that isn't read."""
+
+    code = "unsupported_format"
+
+
+class ImageCorrupt(ImageError):
+    """An image that is damaged, truncated, or made to harm its decoder."""
+
+    code = "image_corrupt"
+
+
+class ImageTooManyPixels(ImageError):
+    """An image with more pixels than the limit."""
+
+    code = "image_too_many_pixels"
+
+
+class ImageHostFailed(ServiceError):
+    """The image's host has no name, refuses, or fails."""
+
+    status = 502
+    code = "image_host_failed"
+
+
+class ImageHostTimeout(ServiceError):
+    """The image's host was too slow."""
+
+    status = 504
+    code = "image_host_timeout"
+
+
+class Overloaded(ServiceError):
+    """More waits already than the queue takes."""
+
+    status = 503
+    code = "overloaded"
+    retry_after_s = 1
+
+
+class NotReady(ServiceError):
+    """The model isn't loaded, has broken, or the service is stopping."""
+
+    status = 503
+    code = "not_ready"
+    retry_after_s = 5
+
+
+class DeadlineExceeded(ServiceError):
+    """Our own deadline for a request passed."""
+
+    status = 504
+    code = "deadline_exceeded"
+
+
+class Internal(ServiceError):
+    """A defect of ours; the log has the reason under the request's id."""
+
+    status = 500
+    code = "internal"
+
+
+class StartError(Exception):
+    """The service can't start or a command can't run; the message is one line that says what to do."""
+
+
+class SettingsError(StartError):
+    """An environment variable has a wrong value."""
+
+
+class ModelUnavailable(StartError):
+    """The model, its engine, device or precision can't be had."""

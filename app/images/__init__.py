@@ -1,0 +1,1 @@
+"""URL or bytes to a checked picture."""

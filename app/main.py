@@ -1,0 +1,80 @@
+"""Wiring only: settings in, an application out. `uvicorn app.main:app` finds `app` here."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from app import __version__
+from app.api import embed, errors, status
+from app.api.middleware import RequestContext
+from app.api.services import Services
+from app.auth import Tokens
+from app.config import Settings
+from app.embeddings import EmbeddingModel
+from app.embeddings.engines.choice import choose
+from app.embeddings.model import prepare
+from app.errors import StartError
+from app.images.fetch import Fetcher
+from app.serving import Embedder
+from app.telemetry import logs
+
+DESCRIPTION = "CLIP embeddings over HTTP: words and pictures in, L2-normalised vectors of one space out."
+
+
+def create_app(settings: Settings, *, device_index: int = 0, threads: int | None = None) -> FastAPI:
+    """The application for one worker. Its model begins to load when the application starts.
+
+    Raises:
+        SettingsError: there is no token to protect it with.
+    """
+    tokens = Tokens(settings.auth_token)
+
+    def load() -> EmbeddingModel:
+        return EmbeddingModel(
+            settings.model_name, settings.pretrained, settings=settings, device_index=device_index, threads=threads
+        )
+
+    embedder = Embedder(load, max_queue=settings.max_queue_items, timeout_s=settings.request_timeout_s)
+    fetcher = Fetcher(settings, user_agent=f"tate-embeddings/{__version__}")
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        embedder.start()
+        yield
+        await embedder.stop()
+        await fetcher.close()
+
+    app = FastAPI(
+        title="tate-embeddings",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url="/docs" if settings.docs_enabled else None,
+        redoc_url="/redoc" if settings.docs_enabled else None,
+        openapi_url="/openapi.json" if settings.docs_enabled else None,
+    )
+    app.state.tokens = tokens
+    app.state.services = Services(settings, embedder, fetcher)
+    errors.install(app)
+    app.include_router(status.router)
+    app.include_router(embed.router)
+    app.add_middleware(RequestContext)
+    return app
+
+
+def __getattr__(name: str) -> FastAPI:
+    """`app`, made when a server asks for it: importing this module reads no settings and loads nothing."""
+    if name != "app":
+        raise AttributeError(name)
+    try:
+        settings = Settings.load()
+        logs.configure(settings.log_level, settings.log_format)
+        application = create_app(settings)
+        choose(settings)
+        prepare(settings)
+    except StartError as error:
+        sys.exit(f"tate-embeddings: {error}")
+    globals()["app"] = application
+    return application

@@ -1,0 +1,94 @@
+"""How many workers, and gunicorn to run them."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger as GunicornLogger
+from uvicorn_worker import UvicornWorker
+
+from app.config import Settings
+from app.embeddings.engines.choice import Choice
+from app.resources import cores, gpus, memory
+
+MOST_WORKERS = 4
+BYTES_PER_WORKER = 1_300_000_000
+GRACE_S = 30
+# Longer than the event loop of a worker can be busy with one thing, a graceful stop included.
+SILENCE_S = 60
+
+
+def count(settings: Settings, choice: Choice) -> int:
+    """How many workers to start: as many as were asked for, or as cores, memory and GPUs carry."""
+    if settings.workers != "auto":
+        return settings.workers
+    if choice.device == "cuda":
+        return gpus()
+    return max(1, min(MOST_WORKERS, cores() // 2, memory() // BYTES_PER_WORKER))
+
+
+class Logger(GunicornLogger):
+    """gunicorn's own lines, in the form of all others."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+class Worker(UvicornWorker):
+    """uvicorn in a gunicorn worker, without the headers and lines that ours replace."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
+        **UvicornWorker.CONFIG_KWARGS,
+        "lifespan": "on",
+        "server_header": False,
+        "access_log": False,
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        logging.getLogger("uvicorn.error").propagate = True
+
+
+class Processes(BaseApplication):
+    """Workers of one application, each with its own place in the count and its share of the threads."""
+
+    def __init__(self, settings: Settings, workers: int, make_app: Callable[[int, int], Any]) -> None:
+        self._settings = settings
+        self._workers = workers
+        self._make_app = make_app
+        self._place = 0
+        super().__init__()
+
+    def load_config(self) -> None:
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        options = {
+            "bind": f"{host}:{self._settings.port}",
+            "workers": self._workers,
+            "worker_class": "app.serving.processes.Worker",
+            "graceful_timeout": GRACE_S,
+            "timeout": SILENCE_S,
+            "control_socket_disable": True,
+            "proc_name": "tate-embeddings",
+            "logger_class": "app.serving.processes.Logger",
+            "pre_fork": _take_place,
+            "post_fork": self._remember_place,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """The application, made in the worker itself."""
+        threads = max(1, cores() // self._workers)
+        return self._make_app(self._place, threads)
+
+    def _remember_place(self, _: Any, worker: Any) -> None:
+        self._place = worker.place
+
+
+def _take_place(arbiter: Any, worker: Any) -> None:
+    """Give a new worker the place of one that ended, so that GPUs stay evenly taken."""
+    taken = {other.place for other in arbiter.WORKERS.values()}
+    worker.place = next(place for place in range(len(taken) + 1) if place not in taken)

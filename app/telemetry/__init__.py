@@ -1,0 +1,1 @@
+"""Logs and timings: what an operator sees of the service."""

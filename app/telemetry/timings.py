@@ -1,0 +1,27 @@
+"""How long the stages of one request took: `fetch`, `decode`, `queue`, `infer`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from time import perf_counter
+
+_timings: ContextVar[dict[str, float] | None] = ContextVar("timings", default=None)
+
+
+def begin() -> dict[str, float]:
+    """Start collecting for the current request; stages appear in the returned mapping, in milliseconds."""
+    timings: dict[str, float] = {}
+    _timings.set(timings)
+    return timings
+
+
+@contextmanager
+def measured(stage: str) -> Iterator[None]:
+    """Add the time spent inside to a stage of the current request, if there is one."""
+    started = perf_counter()
+    try:
+        yield
+    finally:
+        timings = _timings.get()
+        if timings is not None:
+            timings[stage] = timings.get(stage, 0.0) + (perf_counter() - started) * 1000

@@ -1,0 +1,99 @@
+"""What the tests share: models with seeded random weights, settings that ignore this machine, and a client."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import pytest
+import torch
+from app.config import Settings
+from app.embeddings import EmbeddingModel
+from app.main import create_app
+from starlette.testclient import TestClient
+
+TOKEN = "a-secret-of-the-tests"
+AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
+
+SMALL = {
+    "model_cfg": {
+        "embed_dim": 64,
+        "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+    },
+    "preprocess_cfg": {},
+}
+
+MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
+
+
+@pytest.fixture(scope="session")
+def vit_b_32(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of the real architecture with random weights, which cost as much as real ones."""
+    torch.manual_seed(0)
+    checkpoint = tmp_path_factory.mktemp("vit-b-32") / "random.pt"
+    torch.save(open_clip.create_model("ViT-B-32").state_dict(), checkpoint)
+    return checkpoint
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a model of two narrow layers, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "open_clip_config.json").write_text(json.dumps(SMALL))
+    torch.manual_seed(0)
+    name = f"local-dir:{folder}"
+    torch.save(open_clip.create_model(name).state_dict(), folder / "open_clip_pytorch_model.bin")
+    return name
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where models are prepared once for all tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def make_settings(small: str, cache: Path) -> MakeSettings:
+    """Settings of a service on the small model, with some of them changed."""
+
+    def make(**changes: Any) -> Settings:
+        usual = {
+            "auth_token": [TOKEN],
+            "model_name": small,
+            "model_cache_dir": cache,
+            "precision": "float32",
+            "allow_private_networks": True,
+            "log_level": "DEBUG",
+        }
+        return Settings.load(**usual | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def model(small: str, cache: Path) -> EmbeddingModel:
+    """The small model, loaded."""
+    return EmbeddingModel(small, "-", settings=Settings.load(model_cache_dir=cache, precision="float32"))
+
+
+@pytest.fixture
+def client(make_settings: MakeSettings) -> Iterator[TestClient]:
+    """A service that is ready, in this process."""
+    with TestClient(create_app(make_settings())) as client:
+        wait_until_ready(client)
+        yield client
+
+
+def wait_until_ready(client: TestClient) -> None:
+    """Ask until the model is loaded; a model that can't be loaded fails here."""
+    while (answer := client.get("/health")).status_code != 200:
+        assert answer.json()["status"] == "loading", answer.text
