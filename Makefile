@@ -7,7 +7,7 @@ IMAGE := tate-embeddings
 HOST_PORT := 8002
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev run run-local logs stop restart check format test test-long bench clean
+.PHONY: help install demo dev run run-local logs stop restart check format test openapi test-long bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -55,6 +55,9 @@ test: $(INSTALLED)  ## the whole test suite, with branch coverage
 	$(RUN)/coverage run -m pytest
 	$(RUN)/coverage combine --quiet
 	$(RUN)/coverage report
+
+openapi: $(INSTALLED)  ## write docs/openapi.json anew, after an intended change of the API
+	$(RUN)/python -m tools.write_openapi
 
 test-long: $(INSTALLED)  ## what takes too long for every change: nothing yet beyond `make test`
 	$(MAKE) test

@@ -1,7 +1,9 @@
 """What the tests share: models with seeded random weights, settings that ignore this machine, and a client."""
 
 import json
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ SMALL = {
 }
 
 MakeSettings = Callable[..., Settings]
+Serving = Callable[[Settings], AbstractContextManager[TestClient]]
 
 
 @pytest.fixture(autouse=True)
@@ -86,14 +89,30 @@ def model(small: str, cache: Path) -> EmbeddingModel:
 
 
 @pytest.fixture
-def client(make_settings: MakeSettings) -> Iterator[TestClient]:
+def free_port() -> int:
+    """A port of loopback where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def serving(model: EmbeddingModel, monkeypatch: pytest.MonkeyPatch) -> Serving:
+    """A service with settings of one's own, ready, in this process. All share one loaded model."""
+    monkeypatch.setattr("app.main.EmbeddingModel", lambda *_, **__: model)
+
+    @contextmanager
+    def serve(settings: Settings) -> Iterator[TestClient]:
+        with TestClient(create_app(settings)) as client:
+            while (answer := client.get("/health")).status_code != 200:
+                assert answer.json()["status"] == "loading", answer.text
+            yield client
+
+    return serve
+
+
+@pytest.fixture
+def client(serving: Serving, make_settings: MakeSettings) -> Iterator[TestClient]:
     """A service that is ready, in this process."""
-    with TestClient(create_app(make_settings())) as client:
-        wait_until_ready(client)
+    with serving(make_settings()) as client:
         yield client
-
-
-def wait_until_ready(client: TestClient) -> None:
-    """Ask until the model is loaded; a model that can't be loaded fails here."""
-    while (answer := client.get("/health")).status_code != 200:
-        assert answer.json()["status"] == "loading", answer.text

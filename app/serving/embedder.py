@@ -63,6 +63,16 @@ class Embedder:
             raise NotReady(f"The service is {self.state}; try again soon.")
         return self.loaded
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn."""
+        return self._texts.waiting + self._pictures.waiting
+
+    @property
+    def busy(self) -> bool:
+        """Whether the model is being loaded or tested."""
+        return bool(self._tasks)
+
     async def embed_text(self, text: str) -> tuple[Vectors, Tokens]:
         """A text's unit vector, and the text as the model read it."""
         model = self.model
@@ -76,7 +86,7 @@ class Embedder:
 
     def look_again(self) -> None:
         """If inference has broken, try whether it works again, in the background."""
-        if self.state is State.UNHEALTHY and not self._tasks:
+        if self.state is State.UNHEALTHY and not self.busy:
             self._in_background(self._load_model if self.loaded is None else self._test)
 
     async def _ask(self, lane: "_Lane", work: Callable[[], Result]) -> Result:
@@ -127,8 +137,12 @@ class _Lane:
         self._max_queue = max_queue
         self._limiter = anyio.CapacityLimiter(1)
 
+    @property
+    def waiting(self) -> int:
+        return self._limiter.statistics().tasks_waiting
+
     async def run(self, work: Callable[[], Result]) -> Result:
-        if self._limiter.statistics().tasks_waiting >= self._max_queue:
+        if self.waiting >= self._max_queue:
             raise Overloaded("Too many requests are waiting; try again soon.")
         with measured("queue"):
             await self._limiter.acquire()

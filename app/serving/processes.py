@@ -1,6 +1,8 @@
 """How many workers, and gunicorn to run them."""
 
 import logging
+import os
+import signal
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -17,6 +19,7 @@ BYTES_PER_WORKER = 1_300_000_000
 GRACE_S = 30
 # Longer than the event loop of a worker can be busy with one thing, a graceful stop included.
 SILENCE_S = 60
+NOTIFY_S = 1
 
 
 def count(settings: Settings, choice: Choice) -> int:
@@ -45,11 +48,18 @@ class Worker(UvicornWorker):
         "lifespan": "on",
         "server_header": False,
         "access_log": False,
+        "timeout_notify": NOTIFY_S,
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         logging.getLogger("uvicorn.error").propagate = True
+
+    async def callback_notify(self) -> None:
+        """Called every second. A worker whose arbiter was killed would hold the port for ever."""
+        await super().callback_notify()
+        if os.getppid() != self.ppid:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Processes(BaseApplication):

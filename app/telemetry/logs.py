@@ -44,5 +44,5 @@ def configure(level: str, form: Literal["auto", "json", "console"]) -> None:
         logger.handlers.clear()
         logger.propagate = True
     # A line per request is ours to write; these would write it again, httpx with the URL's query string.
-    for name in ("uvicorn.access", "httpx", "httpcore"):
+    for name in ("uvicorn.access", "httpx", "httpx2"):
         logging.getLogger(name).setLevel(logging.WARNING)

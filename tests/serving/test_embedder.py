@@ -1,0 +1,209 @@
+"""One model in one worker: loading, lanes, deadlines, and what health follows. The model is a stand-in."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from app.embeddings import EmbeddingModel
+from app.embeddings.tokenizer import Tokens
+from app.errors import DeadlineExceeded, ModelUnavailable, NotReady, Overloaded
+from app.serving import Embedder, State
+
+PIXELS = np.zeros((2, 2, 3), np.uint8)
+
+
+class StandIn:
+    """A model that does what a test tells it to."""
+
+    def __init__(self) -> None:
+        self.work: Callable[[], None] = lambda: None
+        self.tested = 0
+
+    def tokenize(self, text: str) -> Tokens:
+        return Tokens([len(text)], truncated=False)
+
+    def embed_tokens(self, rows: list[list[int]]) -> Any:
+        self.work()
+        return np.array(rows, np.float32)
+
+    def embed_pixels(self, pictures: list[Any]) -> Any:
+        return np.ones((len(pictures), 1), np.float32)
+
+    def self_test(self) -> None:
+        self.tested += 1
+        self.work()
+
+
+def run(test: Callable[[Embedder, StandIn], Coroutine[Any, Any, None]], **options: Any) -> None:
+    """Run a test against an embedder whose model is loaded."""
+
+    async def scene() -> None:
+        model = StandIn()
+        embedder = Embedder(lambda: cast(EmbeddingModel, model), **{"max_queue": 2, "timeout_s": 5} | options)
+        embedder.start()
+        await until(lambda: embedder.state is State.HEALTHY)
+        await test(embedder, model)
+        await embedder.stop()
+
+    asyncio.run(scene())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let others run until something is so; a test that waits in vain is ended here."""
+    for _ in range(1_000_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came to be so")
+
+
+def test_a_text_and_a_picture_are_embedded() -> None:
+    async def scene(embedder: Embedder, _: StandIn) -> None:
+        vector, tokens = await embedder.embed_text("four")
+        assert (vector.tolist(), tokens.ids) == ([4], [4])
+        assert (await embedder.embed_picture(PIXELS)).tolist() == [1]
+
+    run(scene)
+
+
+def test_while_the_model_loads_nothing_else_waits_and_work_is_refused() -> None:
+    loaded = threading.Event()
+
+    def load() -> EmbeddingModel:
+        loaded.wait(10)
+        return cast(EmbeddingModel, StandIn())
+
+    async def scene() -> None:
+        embedder = Embedder(load, max_queue=1, timeout_s=5)
+        embedder.start()
+        assert embedder.state is State.LOADING
+        with pytest.raises(NotReady):
+            await embedder.embed_text("a")
+        loaded.set()
+        await until(lambda: embedder.state is State.HEALTHY)
+        await embedder.stop()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("failure", [ModelUnavailable("no such model"), RuntimeError("out of memory")])
+def test_a_model_that_can_not_be_loaded_makes_the_service_unhealthy_until_it_can(failure: Exception) -> None:
+    failures = [failure]
+
+    def load() -> EmbeddingModel:
+        if failures:
+            raise failures.pop()
+        return cast(EmbeddingModel, StandIn())
+
+    async def scene() -> None:
+        embedder = Embedder(load, max_queue=1, timeout_s=5)
+        embedder.start()
+        await until(lambda: embedder.state is State.UNHEALTHY and not embedder.busy)
+        with pytest.raises(NotReady):
+            _ = embedder.model
+        embedder.look_again()
+        await until(lambda: embedder.state is State.HEALTHY)
+        await embedder.stop()
+
+    asyncio.run(scene())
+
+
+def test_broken_inference_makes_the_service_unhealthy_and_the_next_good_one_healthy() -> None:
+    async def scene(embedder: Embedder, model: StandIn) -> None:
+        model.work = _fail
+        with pytest.raises(RuntimeError):
+            await embedder.embed_text("a")
+        states = [embedder.state]
+        model.work = lambda: None
+        await embedder.embed_text("a")
+        assert [*states, embedder.state] == [State.UNHEALTHY, State.HEALTHY]
+
+    run(scene)
+
+
+def test_a_broken_service_tests_itself_when_it_is_asked_for_its_health() -> None:
+    async def scene(embedder: Embedder, model: StandIn) -> None:
+        model.work = _fail
+        with pytest.raises(RuntimeError):
+            await embedder.embed_text("a")
+        embedder.look_again()
+        embedder.look_again()  # one test at a time
+        await until(lambda: not embedder.busy)
+        assert (embedder.state, model.tested) == (State.UNHEALTHY, 1)
+        model.work = lambda: None
+        embedder.look_again()
+        await until(lambda: embedder.state is State.HEALTHY)
+
+    run(scene)
+
+
+def test_a_healthy_service_does_not_test_itself() -> None:
+    async def scene(embedder: Embedder, model: StandIn) -> None:
+        embedder.look_again()
+        await until(lambda: not embedder.busy)
+        assert model.tested == 0
+
+    run(scene)
+
+
+def test_work_beyond_the_queue_is_refused_at_once() -> None:
+    release = threading.Event()
+
+    async def scene(embedder: Embedder, model: StandIn) -> None:
+        model.work = lambda: _wait_for(release)
+        waiting = [asyncio.create_task(embedder.embed_text("a")) for _ in range(3)]  # one computed, two queued
+        await until(lambda: embedder.waiting == 2)
+        with pytest.raises(Overloaded):
+            await embedder.embed_text("a")
+        assert embedder.state is State.HEALTHY
+        release.set()
+        assert len(await asyncio.gather(*waiting)) == 3
+
+    run(scene)
+
+
+def test_a_full_queue_of_texts_never_refuses_a_picture() -> None:
+    release = threading.Event()
+
+    async def scene(embedder: Embedder, model: StandIn) -> None:
+        model.work = lambda: _wait_for(release)
+        waiting = [asyncio.create_task(embedder.embed_text("a")) for _ in range(3)]
+        await until(lambda: embedder.waiting == 2)
+        assert (await embedder.embed_picture(PIXELS)).tolist() == [1]
+        release.set()
+        await asyncio.gather(*waiting)
+
+    run(scene)
+
+
+def test_a_request_ends_at_its_deadline() -> None:
+    release = threading.Event()
+
+    async def scene(embedder: Embedder, model: StandIn) -> None:
+        model.work = lambda: _wait_for(release)
+        with pytest.raises(DeadlineExceeded):
+            await embedder.embed_text("a")
+        release.set()
+
+    run(scene, timeout_s=0.05)
+
+
+def test_a_service_that_stops_takes_nothing_more() -> None:
+    async def scene(embedder: Embedder, _: StandIn) -> None:
+        await embedder.stop()
+        assert embedder.state is State.DRAINING
+        with pytest.raises(NotReady):
+            await embedder.embed_text("a")
+
+    run(scene)
+
+
+def _fail() -> None:
+    raise RuntimeError("the engine broke")
+
+
+def _wait_for(event: threading.Event) -> None:
+    event.wait(10)

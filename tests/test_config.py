@@ -1,0 +1,113 @@
+"""Settings: what they are without an environment, and how a wrong one is told."""
+
+from pathlib import Path
+
+import pytest
+from app.config import Settings, architecture
+from app.errors import SettingsError
+
+
+def test_without_an_environment_the_settings_are_the_documented_ones() -> None:
+    settings = Settings.load()
+
+    assert (settings.model_name, settings.pretrained) == ("ViT-B-32", "laion2b_s34b_b79k")
+    assert (settings.host, settings.port, settings.workers) == ("0.0.0.0", 8000, "auto")
+    assert (settings.engine, settings.device, settings.precision) == ("auto", "auto", "auto")
+    assert (settings.max_image_bytes, settings.max_image_pixels) == (20 * 2**20, 50_000_000)
+    assert (settings.max_body_bytes, settings.max_queue_items) == (64 * 2**20, 512)
+    assert (settings.fetch_timeout_s, settings.request_timeout_s) == (15, 120)
+    assert (settings.allow_private_networks, settings.docs_enabled) == (False, True)
+    assert settings.allowed_image_hosts == settings.auth_token == ()
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_NAME", "ViT-L-14")
+    monkeypatch.setenv("PORT", "9000")
+    monkeypatch.setenv("AUTH_TOKEN", " one , two,")
+    monkeypatch.setenv("ALLOWED_IMAGE_HOSTS", "media.example.org, *.example.com")
+    monkeypatch.setenv("ENGINE", " OpenVINO ")
+    monkeypatch.setenv("LOG_LEVEL", "warning")
+
+    settings = Settings.load()
+
+    assert (settings.model_name, settings.port, settings.engine) == ("ViT-L-14", 9000, "openvino")
+    assert settings.auth_token == ("one", "two")
+    assert settings.allowed_image_hosts == ("media.example.org", "*.example.com")
+    assert settings.log_level == "WARNING"
+
+
+def test_a_dot_env_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PORT=9000\nHOST=127.0.0.1\nSOMETHING_ELSE=1\n")
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    monkeypatch.setenv("PORT", "9001")
+
+    assert (Settings.load().host, Settings.load().port) == ("127.0.0.1", 9001)
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKERS", "")
+
+    assert Settings.load().workers == "auto"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WORKERS", "0"),
+        ("WORKERS", "many"),
+        ("PORT", "http"),
+        ("PORT", "70000"),
+        ("ENGINE", "onnx"),
+        ("DEVICE", "tpu"),
+        ("PRECISION", "int8"),
+        ("MAX_BODY_BYTES", "-1"),
+        ("MAX_IMAGE_PIXELS", "0"),
+        ("FETCH_TIMEOUT_S", "inf"),
+        ("REQUEST_TIMEOUT_S", "nan"),
+        ("ALLOW_PRIVATE_NETWORKS", "perhaps"),
+        ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
+        ("DOCS_ENABLED", "2"),
+    ],
+)
+def test_a_wrong_value_is_told_in_one_line_with_an_example(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError) as refusal:
+        Settings.load()
+
+    message = str(refusal.value)
+    assert message.startswith(f"{name} is wrong: ")
+    assert f"Example: {name}=" in message
+    assert "\n" not in message
+
+
+def test_every_setting_has_examples() -> None:
+    assert all(field.examples for field in Settings.model_fields.values())
+
+
+def test_tokens_do_not_appear_where_settings_are_printed() -> None:
+    assert "secret" not in repr(Settings.load(auth_token="secret"))
+
+
+@pytest.mark.parametrize(
+    ("model_name", "expected"),
+    [
+        ("ViT-B-32", "ViT-B-32"),
+        ("ViT-B/32", "ViT-B-32"),
+        ("openai/clip-vit-base-patch32", "ViT-B-32"),
+        ("local-dir:/models/mine", "local-dir:/models/mine"),
+        ("hf-hub:laion/CLIP-ViT-B-32", "hf-hub:laion/CLIP-ViT-B-32"),
+    ],
+)
+def test_model_names_lead_to_architectures(model_name: str, expected: str) -> None:
+    assert architecture(model_name) == expected
+
+
+def test_an_alias_brings_its_weights_unless_others_are_named() -> None:
+    alias = "openai/clip-vit-base-patch32"
+
+    assert Settings.load(model_name=alias).pretrained == "openai"
+    assert Settings.load(model_name=alias, pretrained="/weights.pt").pretrained == "/weights.pt"
