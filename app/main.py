@@ -4,6 +4,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 
 from app import __version__
@@ -17,6 +18,7 @@ from app.embeddings.engines.choice import choose
 from app.embeddings.model import prepare
 from app.errors import StartError
 from app.images.fetch import Fetcher
+from app.resources import cores
 from app.serving import Embedder
 from app.telemetry import logs
 
@@ -56,7 +58,7 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
         openapi_url="/openapi.json" if settings.docs_enabled else None,
     )
     app.state.tokens = tokens
-    app.state.services = Services(settings, embedder, fetcher)
+    app.state.services = Services(settings, embedder, fetcher, CapacityLimiter(threads or cores()))
     errors.install(app)
     app.include_router(status.router)
     app.include_router(embed.router)

@@ -50,7 +50,7 @@ async def embed_image(body: ImageUrlRequest, services: FromApp) -> JSONResponse:
         return picture, preprocessing(picture.image)
 
     with measured("decode"):
-        picture, pixels = await run_sync(look)
+        picture, pixels = await run_sync(look, limiter=services.decoding)
     vector = await services.embedder.embed_picture(pixels)
     return _answer(services, vector, sha256=picture.sha256, width=picture.width, height=picture.height)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, cast
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from app.config import Settings
@@ -17,6 +18,8 @@ class Services:
     settings: Settings
     embedder: Embedder
     fetcher: Fetcher
+    # A decoded picture takes four bytes a pixel and a core: as many at once as there are cores, and no more.
+    decoding: CapacityLimiter
 
 
 def _of(request: Request) -> Services:

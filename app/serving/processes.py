@@ -10,7 +10,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger as GunicornLogger
 from uvicorn_worker import UvicornWorker
 
-from app.config import Settings
+from app.config import MIB, Settings
 from app.embeddings.engines.choice import Choice
 from app.resources import cores, gpus, memory
 
@@ -20,6 +20,8 @@ GRACE_S = 30
 # Longer than the event loop of a worker can be busy with one thing, a graceful stop included.
 SILENCE_S = 60
 NOTIFY_S = 1
+# Up to here a request's headers are read, so that its failure has our form; beyond, the server itself refuses it.
+MAX_HEADER_BYTES = 2 * MIB
 
 
 def count(settings: Settings, choice: Choice) -> int:
@@ -38,6 +40,7 @@ class Logger(GunicornLogger):
         super().setup(cfg)
         self.error_log.handlers.clear()
         self.error_log.propagate = True
+        self.error_log.setLevel(logging.NOTSET)  # LOG_LEVEL, which the root logger has, holds for all
 
 
 class Worker(UvicornWorker):
@@ -49,6 +52,8 @@ class Worker(UvicornWorker):
         "server_header": False,
         "access_log": False,
         "timeout_notify": NOTIFY_S,
+        "http": "h11",
+        "h11_max_incomplete_event_size": MAX_HEADER_BYTES,
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

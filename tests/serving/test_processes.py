@@ -166,6 +166,14 @@ def test_a_service_of_real_processes_answers_and_stops_when_told(
 
 
 @pytest.mark.slow
+def test_a_huge_header_of_any_bytes_is_refused_in_the_usual_form(start: Start) -> None:
+    with start(["app.cli", "serve", "--workers", "1"]) as service:
+        answer = service.client.post("/embed-text", headers={b"Authorization": b"Bearer " + b"\xff" * 2**20})
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+
+
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced(start: Start) -> None:
     with start(["app.cli", "serve", "--workers", "1"]) as service:
         before = service.children()

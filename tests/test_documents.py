@@ -1,0 +1,117 @@
+"""What the documents say is so: commands, settings, rooms, requests."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import respx
+from app.config import Settings
+from starlette.testclient import TestClient
+
+from tests.conftest import AUTHORIZED, TOKEN
+from tests.test_endpoints import as_png, painting
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+CONTEXT = (ROOT / "AI_CONTEXT.md").read_text("utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+COLLECTION = json.loads((ROOT / "postman_collection.json").read_text("utf-8"))
+
+
+def requests(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The requests of a Postman folder and of the folders in it."""
+    for item in items:
+        if "item" in item:
+            yield from requests(item["item"])
+        else:
+            yield item
+
+
+@pytest.fixture(autouse=True)
+def _images_come_from_elsewhere() -> Iterator[None]:
+    with respx.mock(assert_all_called=False) as outside:
+        outside.get(host="upload.wikimedia.org").respond(content=as_png(painting()))
+        yield
+
+
+@pytest.mark.parametrize("item", requests(COLLECTION["item"]), ids=lambda item: item["name"])
+def test_every_request_of_the_postman_collection_gets_the_answer_it_expects(
+    client: TestClient, item: dict[str, Any]
+) -> None:
+    request = item["request"]
+    headers = {header["key"]: header["value"] for header in request["header"]}
+    headers |= {} if request.get("auth", {}).get("type") == "noauth" else AUTHORIZED
+    (expected,) = re.findall(r"have\.status\((\d+)\)", "".join(item["event"][0]["script"]["exec"]))
+
+    answer = client.request(
+        request["method"],
+        request["url"]["raw"].replace("{{baseUrl}}", ""),
+        headers=headers,
+        content=request.get("body", {}).get("raw"),
+    )
+
+    assert answer.status_code == int(expected)
+
+
+def test_the_postman_collection_has_every_route(client: TestClient) -> None:
+    paths = {"/" + "/".join(item["request"]["url"]["path"]) for item in requests(COLLECTION["item"])}
+
+    assert set(client.get("/openapi.json").json()["paths"]) <= paths
+
+
+@pytest.mark.parametrize("command", re.findall(r"```sh\n(curl .*?)```", README, re.S), ids=lambda text: text[:60])
+def test_every_curl_command_of_the_readme_works(client: TestClient, command: str) -> None:
+    words = shlex.split(command.replace("\\\n", " ").replace("dev_token", TOKEN))
+    options = list(zip(words[2::2], words[3::2], strict=True))
+    headers = dict(value.split(": ", 1) for option, value in options if option == "-H")
+    body = next((value for option, value in options if option == "-d"), None)
+
+    path = words[1].removeprefix("http://localhost:8002")
+    answer = client.post(path, content=body, headers=headers) if body else client.get(path, headers=headers)
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("document", [README, CONTEXT], ids=["README", "AI_CONTEXT"])
+def test_every_make_target_that_is_named_exists(document: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.M))
+
+    assert set(re.findall(r"`make ([a-z-]+)`", document)) <= targets
+
+
+def test_every_make_target_is_explained_by_help() -> None:
+    phony = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.M)[0].split()
+
+    assert set(phony) == set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.M))
+
+
+def test_every_room_is_on_the_map() -> None:
+    rooms = set(re.findall(r"^\| `([a-z_/.]+)` \|", CONTEXT, re.M))
+    found = {f"app/{path.name}" + "/" * path.is_dir() for path in (ROOT / "app").iterdir()}
+
+    assert all((ROOT / room).exists() for room in rooms)
+    assert found - {"app/__init__.py", "app/__pycache__/"} <= rooms
+
+
+def test_every_setting_is_described() -> None:
+    described = set(re.findall(r"`([A-Z_]+)`", "".join(re.findall(r"^\| (`.*?) \|", CONFIGURATION, re.M))))
+
+    assert described == {name.upper() for name in Settings.model_fields}
+
+
+def test_the_example_of_a_dot_env_file_names_only_settings() -> None:
+    named = re.findall(r"^#? ?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.M)
+
+    assert {name.lower() for name in named} <= set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", ["README.md", "AI_CONTEXT.md", "docs/configuration.md", "CHANGELOG.md"])
+def test_every_link_between_documents_leads_somewhere(name: str) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text("utf-8"))
+
+    assert all(link.startswith("https://") or ((ROOT / name).parent / link).exists() for link in links)
