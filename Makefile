@@ -28,9 +28,10 @@ run-local: $(INSTALLED)  ## the service on port 8002, without Docker
 	PORT=$(HOST_PORT) $(RUN)/tate-embeddings serve
 
 run:  ## the service in Docker, on port 8002, with the settings of .env
-	docker build --tag $(IMAGE) .
+	docker build --tag $(IMAGE) $(addprefix --build-arg ,$(shell grep -E '^(MODEL_NAME|PRETRAINED)=.' .env 2>/dev/null)) .
 	docker rm --force $(IMAGE) 2>/dev/null || true
-	docker run --detach --name $(IMAGE) --env-file .env --publish $(HOST_PORT):8000 $(IMAGE)
+	docker run --detach --name $(IMAGE) --env-file .env --env HOST=0.0.0.0 --env PORT=8000 \
+		--env MODEL_CACHE_DIR=/models --publish $(HOST_PORT):8000 $(IMAGE)
 
 logs:  ## what the service in Docker writes
 	docker logs --follow $(IMAGE)

@@ -50,7 +50,7 @@ def _serve(settings: Settings) -> int:
     """Serve the model that MODEL_NAME and PRETRAINED name until a signal ends it."""
     create_app(settings)  # a missing token should stop the start here, and not in every worker
     choice = choose(settings)
-    prepare(settings)
+    prepare(settings, thoroughly=False)
     settings = settings.model_copy(update={"engine": choice.engine, "device": choice.device})
     workers = count(settings, choice)
     logger.info("starting %d worker(s), %s on %s", workers, choice.engine, choice.device)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from platformdirs import user_cache_path
 from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import SettingsError
@@ -71,6 +72,17 @@ class Settings(BaseSettings):
         alias = ALIASES.get(values.get("model_name", ""))
         return {"pretrained": alias[1], **values} if alias else values
 
+    @model_validator(mode="after")
+    def _alias_keeps_its_weights(self) -> Self:
+        alias = ALIASES.get(self.model_name)
+        if alias and self.pretrained != alias[1] and not Path(self.pretrained).is_file():
+            raise PydanticCustomError(
+                "alias",
+                "{name} stands for the weights '{weights}'; leave PRETRAINED unset, or name a checkpoint file",
+                {"name": self.model_name, "weights": alias[1]},
+            )
+        return self
+
     @classmethod
     def load(cls, **overrides: Any) -> Self:
         """Read the environment and `.env`; `overrides` win.
@@ -93,7 +105,7 @@ def architecture(model_name: str) -> str:
 
 def _in_one_line(error: ValidationError) -> str:
     problems = error.errors(include_url=False, include_input=False)
-    field = str(problems[0]["loc"][0])
-    wrong = ", or ".join(problem["msg"].lower() for problem in problems if problem["loc"][0] == field)
+    field = str(problems[0]["loc"][0]) if problems[0]["loc"] else "pretrained"  # the one that depends on another
+    wrong = ", or ".join(problem["msg"] for problem in problems if problem["loc"][:1] in ((), (field,)))
     examples = " or ".join(f"{field.upper()}={example}" for example in Settings.model_fields[field].examples or ())
     return f"{field.upper()} is wrong: {wrong}. Example: {examples}"

@@ -75,7 +75,7 @@ def __getattr__(name: str) -> FastAPI:
         logs.configure(settings.log_level, settings.log_format)
         application = create_app(settings)
         choose(settings)
-        prepare(settings)
+        prepare(settings, thoroughly=False)
     except StartError as error:
         sys.exit(f"tate-embeddings: {error}")
     globals()["app"] = application

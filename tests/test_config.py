@@ -106,8 +106,20 @@ def test_model_names_lead_to_architectures(model_name: str, expected: str) -> No
     assert architecture(model_name) == expected
 
 
-def test_an_alias_brings_its_weights_unless_others_are_named() -> None:
-    alias = "openai/clip-vit-base-patch32"
+ALIAS = "openai/clip-vit-base-patch32"
 
-    assert Settings.load(model_name=alias).pretrained == "openai"
-    assert Settings.load(model_name=alias, pretrained="/weights.pt").pretrained == "/weights.pt"
+
+def test_an_alias_brings_its_weights() -> None:
+    assert Settings.load(model_name=ALIAS).pretrained == "openai"
+
+
+def test_an_alias_takes_weights_from_a_file(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "weights.pt"
+    checkpoint.touch()
+
+    assert Settings.load(model_name=ALIAS, pretrained=str(checkpoint)).pretrained == str(checkpoint)
+
+
+def test_an_alias_with_the_weights_of_another_model_stops_the_start() -> None:
+    with pytest.raises(SettingsError, match="PRETRAINED is wrong: openai/clip-vit-base-patch32 stands for"):
+        Settings.load(model_name=ALIAS, pretrained="laion2b_s34b_b79k")

@@ -5,6 +5,7 @@
 Run as a process of its own, so that torch stays in it. Needs torch; nothing that serves on a CPU imports this module.
 """
 
+import errno
 import logging
 import sys
 from importlib.metadata import version
@@ -27,6 +28,7 @@ from app.embeddings.prepared import (
     checksum,
     exporting,
     find,
+    fingerprint,
     published,
     remember,
     verified,
@@ -49,11 +51,13 @@ def export(architecture: str, pretrained: str, cache: Path) -> None:
         with exporting(cache):
             if find(cache, architecture, pretrained):
                 return
+            # Asked for before the weights are read: what replaces them meanwhile is exported at the next start.
+            weights = fingerprint(architecture, pretrained)
             origin = source.load(architecture, pretrained)
             space = origin.space()
             if not verified(cache / space):
                 _export(origin, pretrained, space, cache)
-            remember(cache, architecture, pretrained, space)
+            remember(cache, architecture, pretrained, space, weights)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ModelUnavailable(f"MODEL_CACHE_DIR={cache} can't be written ({reason})") from error
@@ -115,7 +119,10 @@ def _export(origin: source.Source, pretrained: str, space: str, cache: Path) -> 
 def _convert(tower: torch.nn.Module, example: torch.Tensor, shape: openvino.PartialShape, file: Path) -> None:
     kind = openvino.Type.u8 if example.dtype == torch.uint8 else openvino.Type.i64
     converted = openvino.convert_model(tower, example_input=example, input=[(shape, kind)])
-    openvino.save_model(converted, file, compress_to_fp16=False)
+    try:
+        openvino.save_model(converted, file, compress_to_fp16=False)
+    except RuntimeError as error:  # OpenVINO doesn't say why it couldn't write
+        raise OSError(errno.EIO, f"{file.name} could not be written; is the disk full?") from error
 
 
 def _with_fidelity(prepared: Prepared) -> Manifest:

@@ -16,6 +16,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,13 +63,16 @@ class Manifest:
         fields = json.loads((folder / MANIFEST_FILE).read_text("utf-8"))
         if fields["format"] != FORMAT:
             raise ValueError("written by another version")
+        if fields.pop("checksum") != _checksum_of(fields):
+            raise ValueError("damaged")
         picture = fields.pop("preprocessing")
         preprocessing = Preprocessing(**picture | {"mean": tuple(picture["mean"]), "std": tuple(picture["std"])})
         return cls(preprocessing=preprocessing, **fields)
 
     def write(self, folder: Path) -> None:
         """Write the manifest into a folder whose other files are complete."""
-        (folder / MANIFEST_FILE).write_text(json.dumps(asdict(self), indent=2), "utf-8")
+        fields = asdict(self)
+        (folder / MANIFEST_FILE).write_text(json.dumps(fields | {"checksum": _checksum_of(fields)}, indent=2), "utf-8")
 
 
 @dataclass(frozen=True)
@@ -84,31 +88,34 @@ class Prepared:
             return dict(arrays)
 
 
-def find(cache: Path, architecture: str, pretrained: str) -> Prepared | None:
-    """The exported model for a name, if it is there and every byte of it is as it was written."""
+def find(cache: Path, architecture: str, pretrained: str, *, thoroughly: bool = True) -> Prepared | None:
+    """The exported model for a name, if it is there and, read thoroughly, every byte of it is as it was written."""
     try:
         pointer = json.loads(_pointer(cache, architecture, pretrained).read_text("utf-8"))
-        source = _fingerprint(architecture, pretrained)
+        source = fingerprint(architecture, pretrained)
         if source and source != pointer["source"]:
             return None
-        return verified(cache / pointer["space"])
+        return verified(cache / pointer["space"], thoroughly=thoroughly)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def verified(folder: Path) -> Prepared | None:
-    """A folder's model, unless something in it is missing or damaged."""
+def verified(folder: Path, *, thoroughly: bool = True) -> Prepared | None:
+    """A folder's model, unless something in it is missing or, read thoroughly, damaged."""
     try:
         manifest = Manifest.read(folder)
-        intact = all(checksum(folder / name) == digest for name, digest in manifest.files.items())
+        files = [folder / name for name in manifest.files]
+        intact = all(file.is_file() for file in files)
+        if thoroughly:
+            with ThreadPoolExecutor() as pool:  # the two large files at once
+                intact = list(pool.map(checksum, files)) == [*manifest.files.values()]
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return Prepared(folder, manifest) if intact and manifest.space == folder.name else None
 
 
-def remember(cache: Path, architecture: str, pretrained: str, space: str) -> None:
-    """Note which space a model's name leads to."""
-    source = _fingerprint(architecture, pretrained)
+def remember(cache: Path, architecture: str, pretrained: str, space: str, source: list[list[int]]) -> None:
+    """Note which space a model's name leads to, and what its weights looked like."""
     pointer = _pointer(cache, architecture, pretrained)
     pointer.parent.mkdir(exist_ok=True)
     unfinished = pointer.with_suffix(".new")
@@ -147,7 +154,11 @@ def checksum(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _fingerprint(architecture: str, pretrained: str) -> list[list[int]]:
+def _checksum_of(fields: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint(architecture: str, pretrained: str) -> list[list[int]]:
     """What changes when local weights are replaced: sizes and times of change, cheap to ask for at every start.
 
     Nothing for weights that come from a hub, or whose files are gone since: the prepared model does without them.

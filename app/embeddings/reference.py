@@ -24,9 +24,9 @@ TEXTS: Sequence[str] = (
 PICTURES: Sequence[tuple[int, int]] = ((224, 224), (640, 480), (480, 640), (64, 64), (1000, 150), (97, 331), (300, 299))
 
 
-def pictures() -> list[Image.Image]:
+def pictures(count: int = len(PICTURES)) -> list[Image.Image]:
     """Deterministic pictures of several shapes: waves of colour, edges and some noise, as photographs have them."""
-    return [_picture(seed, width, height) for seed, (width, height) in enumerate(PICTURES)]
+    return [_picture(seed, width, height) for seed, (width, height) in enumerate(PICTURES[:count])]
 
 
 def cosines(vectors: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:

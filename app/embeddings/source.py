@@ -18,9 +18,12 @@ from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
 from app.config import Precision
+from app.embeddings.prepared import LOCAL_SCHEMA
 from app.embeddings.preprocess import Preprocessing
 from app.embeddings.tokenizer import Cleaning
 from app.errors import ModelUnavailable
+
+logger = logging.getLogger(__name__)
 
 HUB_TIMEOUT_S = 5.0
 
@@ -78,7 +81,8 @@ def load(architecture: str, pretrained: str, precision: Precision = "float32", d
     Raises:
         ModelUnavailable: there is no such model, or its weights can't be had.
     """
-    _stay_offline_without_a_hub()
+    if not _is_here(architecture, pretrained):
+        _stay_offline_without_a_hub()
     try:
         model = open_clip.create_model(
             architecture,
@@ -89,7 +93,7 @@ def load(architecture: str, pretrained: str, precision: Precision = "float32", d
         )
         tokenizer = open_clip.get_tokenizer(architecture)
     except Exception as error:  # open_clip, torch and the hub raise whatever they like
-        logging.getLogger(__name__).info("open_clip refused", exc_info=True)
+        logger.debug("open_clip refused", exc_info=True)
         raise ModelUnavailable(_explanation(architecture, pretrained, error)) from error
     if not isinstance(tokenizer, SimpleTokenizer) or tokenizer.reduction_fn or tokenizer.clean_fn not in CLEANINGS:
         raise ModelUnavailable(
@@ -112,6 +116,11 @@ def load(architecture: str, pretrained: str, precision: Precision = "float32", d
     return Source(model, tokenizer, transform, preprocessing, architecture)
 
 
+def _is_here(architecture: str, pretrained: str) -> bool:
+    """Whether the weights are a file or folder of this machine, so that no hub has a say."""
+    return architecture.startswith(LOCAL_SCHEMA) or (":" not in architecture and Path(pretrained).exists())
+
+
 def _stay_offline_without_a_hub() -> None:
     """Let the hub's client look only at this machine when no hub answers; it would retry for minutes."""
     try:
@@ -121,6 +130,8 @@ def _stay_offline_without_a_hub() -> None:
 
 
 def _explanation(architecture: str, pretrained: str, error: Exception) -> str:
+    if architecture.startswith(LOCAL_SCHEMA):
+        return f"MODEL_NAME={architecture} holds no OpenCLIP model ({type(error).__name__})"
     known = ":" in architecture or open_clip.get_model_config(architecture) is not None
     if not known:
         return f"MODEL_NAME={architecture} is no OpenCLIP architecture. Example: MODEL_NAME=ViT-B-32"
@@ -128,16 +139,13 @@ def _explanation(architecture: str, pretrained: str, error: Exception) -> str:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture))
         if not Path(pretrained).exists():
             return f"PRETRAINED={pretrained} is neither a file nor a tag of {architecture}; its tags are {tags}"
-        return f"PRETRAINED={pretrained} holds no weights of {architecture} ({_first_line(error)})"
+        return f"PRETRAINED={pretrained} holds no weights of {architecture} ({type(error).__name__})"
     return (
         f"the weights {pretrained} of {architecture} are not on this machine and could not be downloaded from "
-        f"{huggingface_hub.constants.ENDPOINT} ({_first_line(error)}). With a network, run 'tate-embeddings prepare'; "
-        "without one, set PRETRAINED to a checkpoint file, or MODEL_CACHE_DIR to a folder prepared elsewhere"
+        f"{huggingface_hub.constants.ENDPOINT}. With a network, run 'tate-embeddings prepare'; "
+        "without one, name a checkpoint file (PRETRAINED=/models/weights.safetensors), or set MODEL_CACHE_DIR to "
+        "a folder prepared elsewhere"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return f"{error}".strip().partition("\n")[0][:200] or type(error).__name__
 
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:

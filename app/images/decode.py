@@ -5,17 +5,19 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
-from PIL import AvifImagePlugin, Image, ImageOps, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from app.errors import ImageCorrupt, ImageTooManyPixels, NotAnImage, UnsupportedFormat
 
-# Nothing else reaches a decoder.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+# Nothing else reaches a decoder. Pillow knows the last three once their modules are imported.
+FORMATS = (
+    "JPEG", "PNG", "GIF", "BMP",
+    TiffImagePlugin.TiffImageFile.format, WebPImagePlugin.WebPImageFile.format, AvifImagePlugin.AvifImageFile.format,
+)  # fmt: skip
 # How formats that are pictures, but none of ours, begin.
 OTHER_FORMATS = (b"%!PS", b"8BPS", b"\x00\x00\x01\x00", b"<svg", b"\xff\x0a", b"\x00\x00\x00\x0cJXL ", b"qoif", b"P6")
 OTHER_BRANDS = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypjp2 ")
 
-Image.init()  # formats are registered by then, so that they can be asked for by name
 Image.MAX_IMAGE_PIXELS = None  # the limit is ours to check; Pillow's own would only warn
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # by default every picture would take every core
 

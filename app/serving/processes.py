@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from gunicorn.app.base import BaseApplication
@@ -22,6 +23,7 @@ SILENCE_S = 60
 NOTIFY_S = 1
 # Up to here a request's headers are read, so that its failure has our form; beyond, the server itself refuses it.
 MAX_HEADER_BYTES = 2 * MIB
+SHARED_MEMORY = Path("/dev/shm")
 
 
 def count(settings: Settings, choice: Choice) -> int:
@@ -86,6 +88,8 @@ class Processes(BaseApplication):
             "graceful_timeout": GRACE_S,
             "timeout": SILENCE_S,
             "control_socket_disable": True,
+            # Workers show that they live through a file, and the disk may be read-only.
+            "worker_tmp_dir": str(SHARED_MEMORY) if os.access(SHARED_MEMORY, os.W_OK) else None,
             "proc_name": "tate-embeddings",
             "logger_class": "app.serving.processes.Logger",
             "pre_fork": _take_place,

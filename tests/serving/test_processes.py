@@ -127,7 +127,10 @@ def start(model: EmbeddingModel, small: str, cache: Path, tmp_path: Path, free_p
         log = tmp_path / "log"
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                [sys.executable, "-m", *command], env={**os.environ, **environment, **changes}, stderr=stream
+                [sys.executable, "-m", *command],
+                env={**os.environ, **environment, **changes},
+                cwd=tmp_path,  # where no .env lies
+                stderr=stream,
             )
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{free_port}", timeout=10) as client:

@@ -23,12 +23,20 @@ class TorchEngine:
 
     name: EngineName = "torch"
 
-    def __init__(self, manifest: Manifest, precision: Precision, device: Device, index: int, threads: int) -> None:
+    def __init__(
+        self,
+        weights: tuple[str, str],
+        manifest: Manifest,
+        precision: Precision,
+        device: Device,
+        index: int,
+        threads: int,
+    ) -> None:
         self.precision = precision
         self.device: Device = device
         self._place = f"cuda:{index}" if device == "cuda" else device
         torch.set_num_threads(threads)
-        loaded = source.load(manifest.architecture, manifest.pretrained, precision, self._place)
+        loaded = source.load(*weights, precision, self._place)
         self._text = TextTower(loaded.model, manifest.cut_after is not None).eval()
         self._image = ImageTower(loaded.model, manifest.preprocessing, TYPES[precision]).to(self._place).eval()
 

@@ -1,0 +1,60 @@
+# Two images out of one build: `slim`, the default, serves the model that it holds, on CPUs; `full` has torch too,
+# for CUDA and for preparing other models. Which model they hold:
+ARG MODEL_NAME=ViT-B-32
+ARG PRETRAINED=laion2b_s34b_b79k
+
+FROM python:3.11-slim-bookworm AS base
+WORKDIR /app
+ENV PATH=/app/.venv/bin:$PATH MODEL_CACHE_DIR=/models
+
+
+FROM base AS packages
+ENV PIP_NO_CACHE_DIR=1 POETRY_VIRTUALENVS_OPTIONS_NO_PIP=true
+COPY pyproject.toml poetry.lock ./
+COPY tools/run_poetry.py tools/
+# The project is installed as a reference to /app, so an empty package stands in for the code: a change to the code
+# leaves this layer as it is. Compiled now: the service's user can't write here, so that every start would compile.
+RUN mkdir app && touch app/__init__.py README.md \
+    && python tools/run_poetry.py install --only main --compile --no-interaction \
+    && rm -rf /root/.cache
+
+
+FROM packages AS packages-torch
+RUN python tools/run_poetry.py install --only main,torch --compile --no-interaction && rm -rf /root/.cache
+
+
+FROM packages-torch AS model
+COPY app app
+ARG MODEL_NAME
+ARG PRETRAINED
+# Another hub to fetch from; empty must become unset, or the client takes it for an address.
+ARG HF_ENDPOINT
+RUN [ -n "$HF_ENDPOINT" ] || unset HF_ENDPOINT; tate-embeddings prepare
+
+
+FROM base AS runtime
+RUN useradd --uid 10001 --user-group --create-home service
+ARG MODEL_NAME
+ARG PRETRAINED
+ENV MODEL_NAME=$MODEL_NAME PRETRAINED=$PRETRAINED
+EXPOSE 8000
+# Without a proxy, even if the environment names one.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=120s CMD ["python", "-c", "import os, urllib.request as r; \
+    r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:' + (os.environ.get('PORT') or '8000') + '/health')"]
+CMD ["tate-embeddings", "serve"]
+
+
+FROM runtime AS full
+# torch reads the original weights, not the prepared ones: fetched at the first start, a volume on /models keeps them.
+ENV HF_HOME=/models/hub
+COPY --from=packages-torch /app/.venv .venv
+COPY --from=model --chown=10001:10001 /models /models
+COPY app app
+USER 10001:10001
+
+
+FROM runtime AS slim
+COPY --from=packages /app/.venv .venv
+COPY --from=model /models /models
+COPY app app
+USER 10001:10001
