@@ -15,7 +15,7 @@ help:  ## this list
 install: $(INSTALLED)  ## everything a developer needs, into .venv
 
 $(INSTALLED): pyproject.toml poetry.lock tools/run_poetry.py
-	$(POETRY) install --no-interaction
+	$(POETRY) install --compile --no-interaction
 	@touch $@
 
 demo:  ## a searchable gallery on the bundled model (comes with that model)

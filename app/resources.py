@@ -33,7 +33,7 @@ def memory(root: Path = SYSTEM) -> int:
 @functools.cache
 def gpus() -> int:
     """How many CUDA devices torch would see, asked in another process: a fork must not inherit CUDA's state."""
-    if not _has_nvidia_device() or importlib.util.find_spec("torch") is None:
+    if not has_nvidia_device() or importlib.util.find_spec("torch") is None:
         return 0
     answer = subprocess.run(
         [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"], capture_output=True, text=True
@@ -41,7 +41,8 @@ def gpus() -> int:
     return int(answer.stdout) if answer.returncode == 0 else 0
 
 
-def _has_nvidia_device() -> bool:
+def has_nvidia_device() -> bool:
+    """Whether there is a GPU, whatever torch makes of it."""
     return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
 
 

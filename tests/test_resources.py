@@ -174,7 +174,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, ask_anew: None) -> Callable[..., li
             asked.append(command)
             return subprocess.CompletedProcess(command, status, stdout=stdout, stderr="")
 
-        monkeypatch.setattr(resources, "_has_nvidia_device", lambda: True)
+        monkeypatch.setattr(resources, "has_nvidia_device", lambda: True)
         monkeypatch.setattr(subprocess, "run", run)
         return asked
 
@@ -183,7 +183,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, ask_anew: None) -> Callable[..., li
 
 @pytest.mark.usefixtures("ask_anew")
 def test_without_a_device_there_are_no_gpus_and_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "_has_nvidia_device", lambda: False)
+    monkeypatch.setattr(resources, "has_nvidia_device", lambda: False)
     monkeypatch.delattr(subprocess, "run")
 
     assert gpus() == 0
@@ -228,5 +228,5 @@ def test_a_device_is_looked_for_where_drivers_put_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Path, "glob", glob)
     monkeypatch.setattr(Path, "exists", exists)
 
-    assert resources._has_nvidia_device() is False
+    assert resources.has_nvidia_device() is False
     assert places == ["/dev/nvidia[0-9]*", "/dev/dxg"]

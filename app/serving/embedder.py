@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 import anyio
+import numpy as np
 from anyio.to_thread import run_sync
 
 from app.embeddings import EmbeddingModel
@@ -77,12 +78,12 @@ class Embedder:
         """A text's unit vector, and the text as the model read it."""
         model = self.model
         tokens = await run_sync(model.tokenize, text)
-        return await self._ask(self._texts, lambda: model.embed_tokens([tokens.ids])[0]), tokens
+        return await self._ask(self._texts, lambda: _sound(model.embed_tokens([tokens.ids])[0])), tokens
 
     async def embed_picture(self, pixels: Pixels) -> Vectors:
         """A picture's unit vector."""
         model = self.model
-        return await self._ask(self._pictures, lambda: model.embed_pixels([pixels])[0])
+        return await self._ask(self._pictures, lambda: _sound(model.embed_pixels([pixels])[0]))
 
     def look_again(self) -> None:
         """If inference has broken, try whether it works again, in the background."""
@@ -128,6 +129,13 @@ class Embedder:
         task = asyncio.create_task(work())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _sound(vector: Vectors) -> Vectors:
+    """The vector, unless an engine that broke since its self-test gave none."""
+    if not np.isfinite(vector).all():
+        raise ArithmeticError("the engine gave numbers that aren't any")
+    return vector
 
 
 class _Lane:

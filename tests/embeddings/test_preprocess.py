@@ -147,7 +147,7 @@ def test_a_picture_beyond_ten_to_one_has_the_vector_that_open_clip_gives_it(
 
 
 @pytest.mark.parametrize("model_size", [(64, 64), (48, 80), (80, 48)])
-@pytest.mark.parametrize("size", [(11, 122), (20, 1000), (64, 2700), (300, 3001)])
+@pytest.mark.parametrize("size", [(11, 122), (20, 1000), (64, 2700), (300, 3001), (90, 90_000)])
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_smooth_picture_beyond_ten_to_one_differs_from_open_clips_by_roundings_at_most(
     model_size: tuple[int, int], size: tuple[int, int], turned: bool

@@ -21,6 +21,7 @@ class StandIn:
     def __init__(self) -> None:
         self.work: Callable[[], None] = lambda: None
         self.tested = 0
+        self.number = 1.0
 
     def tokenize(self, text: str) -> Tokens:
         return Tokens([len(text)], truncated=False)
@@ -30,7 +31,7 @@ class StandIn:
         return np.array(rows, np.float32)
 
     def embed_pixels(self, pictures: list[Any]) -> Any:
-        return np.ones((len(pictures), 1), np.float32)
+        return np.full((len(pictures), 1), self.number, np.float32)
 
     def self_test(self) -> None:
         self.tested += 1
@@ -120,6 +121,16 @@ def test_broken_inference_makes_the_service_unhealthy_and_the_next_good_one_heal
         model.work = lambda: None
         await embedder.embed_text("a")
         assert [*states, embedder.state] == [State.UNHEALTHY, State.HEALTHY]
+
+    run(scene)
+
+
+def test_a_vector_that_is_none_is_never_given_out() -> None:
+    async def scene(embedder: Embedder, model: StandIn) -> None:
+        model.number = float("nan")
+        with pytest.raises(ArithmeticError):
+            await embedder.embed_picture(PIXELS)
+        assert embedder.state is State.UNHEALTHY
 
     run(scene)
 

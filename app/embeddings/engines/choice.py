@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from app.config import Device, Engine, Precision, Settings
 from app.errors import ModelUnavailable
-from app.resources import gpus
+from app.resources import gpus, has_nvidia_device
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,10 @@ def choose(settings: Settings) -> Choice:
     device = settings.device
     if device == "auto":
         device = "cuda" if settings.engine != "openvino" and gpus() else "cpu"
+        if device == "cpu" and settings.engine != "openvino" and has_nvidia_device():
+            logger.warning(
+                "using the CPU: there is a GPU, but no torch that sees it; the image's 'full' target has one"
+            )
     engine = settings.engine
     if engine == "auto":
         engine = "openvino" if device == "cpu" else "torch"

@@ -28,6 +28,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A machine with torch and a CPU that knows bfloat16; tests take away and add."""
     machine = Machine()
     monkeypatch.setattr(choice, "gpus", lambda: machine.gpus)
+    monkeypatch.setattr(choice, "has_nvidia_device", lambda: False)
     monkeypatch.setattr(choice, "_has_torch", lambda: machine.torch)
     monkeypatch.setattr(choice, "_has_mps", lambda: machine.mps)
     monkeypatch.setattr(choice, "_native", lambda precision: precision in machine.native)
@@ -159,3 +160,17 @@ def test_a_macs_gpu_is_asked_for_on_a_mac_alone(
     monkeypatch.setattr(subprocess, "run", lambda command: subprocess.CompletedProcess(command, status))
 
     assert choice._has_mps() is expected
+
+
+@pytest.mark.parametrize(("names", "warned"), [({}, True), ({"engine": "openvino"}, False), ({"device": "cpu"}, False)])
+def test_a_gpu_that_torch_does_not_see_is_warned_of_unless_the_cpu_was_asked_for(
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    names: dict[str, str],
+    warned: bool,
+) -> None:
+    monkeypatch.setattr(choice, "has_nvidia_device", lambda: True)
+
+    assert choose(asked(**names)) == Choice("openvino", "cpu")
+    assert ("there is a GPU" in caplog.text) is warned
