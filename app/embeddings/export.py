@@ -38,6 +38,8 @@ from app.errors import ModelUnavailable
 
 logger = logging.getLogger("app.embeddings.export")  # not __name__, which is "__main__" here
 
+# What rounding leaves between two ways to compute in float32. Less means that the export changed the model.
+FLOAT32_FLOOR = 0.999999
 MEASURED: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
 
 
@@ -127,11 +129,15 @@ def _convert(tower: torch.nn.Module, example: torch.Tensor, shape: openvino.Part
 
 def _with_fidelity(prepared: Prepared) -> Manifest:
     fidelity = {}
-    for precision in MEASURED:
-        if native(precision):
-            engine = OpenVinoEngine(prepared.folder, precision, torch.get_num_threads())
-            fidelity[precision] = EmbeddingModel.assemble(prepared, engine).fidelity()
-            logger.info("lowest cosine to open_clip in %s: %.7f", precision, fidelity[precision])
+    for precision in filter(native, MEASURED):
+        engine = OpenVinoEngine(prepared.folder, precision, torch.get_num_threads())
+        cosine = fidelity[precision] = EmbeddingModel.assemble(prepared, engine).fidelity()
+        logger.info("lowest cosine to open_clip in %s: %.7f", precision, cosine)
+        if precision == "float32" and not cosine >= FLOAT32_FLOOR:
+            raise ModelUnavailable(
+                f"exported, {prepared.manifest.architecture} gives other vectors than in open_clip (cosine "
+                f"{cosine:.7f} in float32), so it is not served; please report it with the model's name"
+            )
     return Manifest(**vars(prepared.manifest) | {"fidelity": fidelity})
 
 

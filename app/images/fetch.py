@@ -28,6 +28,7 @@ from app.telemetry.timings import measured
 
 MAX_REDIRECTS = 3
 MAX_CONNECTIONS = 64
+KEEP_ALIVE_S = 30.0
 PUBLIC_PORTS = (None, 80, 443)  # None is the scheme's own
 REDIRECTS = (301, 302, 303, 307, 308)
 # Answers of a host that has the image but not now.
@@ -45,8 +46,9 @@ class Fetcher:
         transport = httpx.AsyncHTTPTransport()
         # httpx has no parameter for this; the pool itself is httpcore's documented one.
         transport._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(),
+            ssl_context=httpx.create_ssl_context(),
             max_connections=MAX_CONNECTIONS,
+            keepalive_expiry=KEEP_ALIVE_S,
             network_backend=_GuardedBackend(self._private),
         )
         self._client = httpx.AsyncClient(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
-from app.embeddings import EmbeddingModel, source
+from app.embeddings import EmbeddingModel, export, source
 from app.embeddings import model as model_module
 from app.embeddings.model import prepare
 from app.embeddings.prepared import UNFINISHED, find
@@ -143,6 +143,19 @@ def refusal_of(architecture: str, pretrained: str, cache: Path) -> str:
     message = str(refusal.value)
     assert "\n" not in message
     return message
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's tracer warns of what doesn't vary
+@pytest.mark.parametrize("cosine", [0.9999, float("nan")])
+def test_an_export_that_changed_the_model_is_not_served(
+    tmp_path: Path, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, cosine: float
+) -> None:
+    monkeypatch.setattr(EmbeddingModel, "fidelity", lambda _: cosine)
+
+    with pytest.raises(ModelUnavailable, match="gives other vectors than in open_clip"):
+        export.export(make_model(), "-", tmp_path / "cache")
+
+    assert not list((tmp_path / "cache").glob("*/manifest.json"))
 
 
 def test_an_unknown_architecture_is_named_with_an_example(tmp_path: Path) -> None:
