@@ -8,6 +8,7 @@ Run as a process of its own, so that torch stays in it. Needs torch; nothing tha
 import errno
 import logging
 import sys
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -142,8 +143,10 @@ def _with_fidelity(prepared: Prepared) -> Manifest:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("app").setLevel(logging.INFO)  # open_clip writes its own progress to the root logger
+    # open_clip reports through the root logger what we report ourselves; torch warns of its own future.
+    logging.basicConfig(level=logging.CRITICAL, format="%(message)s")
+    logging.getLogger("app").setLevel(logging.INFO)
+    warnings.filterwarnings("ignore", module="torch")
     try:
         export(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
     except ModelUnavailable as problem:
