@@ -10,7 +10,7 @@ HOST_PORT := 8002
 .PHONY: help install demo dev run run-local logs stop restart check format test openapi test-long bench clean
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## everything a developer needs, into .venv
 

@@ -11,6 +11,7 @@ from app.embeddings.engines.choice import choose
 from app.embeddings.model import prepare
 from app.errors import StartError
 from app.main import create_app
+from app.resources import gpus
 from app.serving.processes import Processes, count
 from app.telemetry import logs
 
@@ -53,11 +54,12 @@ def _serve(settings: Settings) -> int:
     prepare(settings, thoroughly=False)
     settings = settings.model_copy(update={"engine": choice.engine, "device": choice.device})
     workers = count(settings, choice)
+    devices = gpus() if choice.device == "cuda" else 1
     logger.info("starting %d worker(s), %s on %s", workers, choice.engine, choice.device)
     Processes(
         settings,
         workers,
-        lambda place, threads: create_app(settings, device_index=place, threads=threads),
+        lambda place, threads: create_app(settings, device_index=place % devices, threads=threads),
     ).run()
     return 0
 

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from app import __version__, cli
 from app.embeddings import EmbeddingModel
+from app.embeddings.engines.choice import Choice
 from app.main import __getattr__ as attribute_of_main
 
 from tests.conftest import TOKEN
@@ -139,6 +141,26 @@ def test_serving_starts_as_many_processes_as_were_asked_for(
 
     assert run("serve", "--workers", "3") == 0
     assert started == [3]
+
+
+def test_workers_share_the_gpus_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    class Started:
+        def __init__(self, _: object, workers: int, make_app: Callable[[int, int], object]) -> None:
+            for place in range(workers):
+                make_app(place, 1)
+
+        def run(self) -> None: ...
+
+    monkeypatch.setattr(cli, "Processes", Started)
+    monkeypatch.setattr(cli, "choose", lambda _: Choice("torch", "cuda"))
+    monkeypatch.setattr(cli, "prepare", lambda *_, **__: None)
+    monkeypatch.setattr(cli, "gpus", lambda: 2)
+    monkeypatch.setattr(cli, "create_app", lambda *_, device_index=None, **__: made.append(device_index))
+
+    assert run("serve", "--workers", "4") == 0
+    assert made == [None, 0, 1, 0, 1]  # the first only looks whether the settings are in order
 
 
 def test_uvicorn_finds_no_application_without_a_token_and_says_why() -> None:

@@ -97,6 +97,10 @@ class EmbeddingModel:
         precision = choose_precision(settings, choice, prepared.manifest.fidelity)
         self._adopt(prepared, _start(prepared, settings, choice, precision, device_index, threads or cores()))
         self.self_test()
+        engine = self.engine
+        logger.info(
+            "loaded %s: %s in %s on %s, space %s", model_name, engine.name, engine.precision, engine.device, self.space
+        )
 
     @classmethod
     def assemble(cls, prepared: Prepared, engine: Engine) -> Self:
