@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -335,8 +334,7 @@ def test_a_process_that_dies_while_it_exports_is_named_with_its_status(
 def test_an_export_that_left_nothing_is_refused(
     make_settings: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leave_nothing: Callable[..., None] = lambda *_: None  # noqa: E731
-    monkeypatch.setattr(model_module, "_export_in_another_process", leave_nothing)
+    monkeypatch.setattr(model_module, "_export_in_another_process", lambda *_: None)
 
     with pytest.raises(ModelUnavailable, match="can't be read back"):
         prepare(make_settings(model_cache_dir=tmp_path))
