@@ -83,6 +83,8 @@ def load(architecture: str, pretrained: str, precision: Precision = "float32", d
     """
     if not _is_here(architecture, pretrained):
         _stay_offline_without_a_hub()
+    # First where that asks no hub: a download would be for nothing.
+    tokenizer = None if ":" in architecture else _clip_tokenizer(architecture)
     try:
         model = open_clip.create_model(
             architecture,
@@ -91,15 +93,10 @@ def load(architecture: str, pretrained: str, precision: Precision = "float32", d
             device=device,
             require_pretrained=True,
         )
-        tokenizer = open_clip.get_tokenizer(architecture)
     except Exception as error:  # open_clip, torch and the hub raise whatever they like
         logger.debug("open_clip refused", exc_info=True)
         raise ModelUnavailable(_explanation(architecture, pretrained, error)) from error
-    if not isinstance(tokenizer, SimpleTokenizer) or tokenizer.reduction_fn or tokenizer.clean_fn not in CLEANINGS:
-        raise ModelUnavailable(
-            f"MODEL_NAME={architecture} reads text with a tokenizer that this version doesn't serve; "
-            "models with CLIP's own tokenizer do, for example ViT-B-32"
-        )
+    tokenizer = tokenizer or _clip_tokenizer(architecture)
     model.eval()
     recorded = open_clip.get_model_preprocess_cfg(model)
     height, width = _pair(recorded["size"])
@@ -114,6 +111,20 @@ def load(architecture: str, pretrained: str, precision: Precision = "float32", d
     )
     transform = image_transform_v2(PreprocessCfg(**recorded), is_train=False)
     return Source(model, tokenizer, transform, preprocessing, architecture)
+
+
+def _clip_tokenizer(architecture: str) -> SimpleTokenizer:
+    try:
+        tokenizer = open_clip.get_tokenizer(architecture)
+    except Exception:  # those of other libraries, which may be missing
+        logger.debug("no tokenizer", exc_info=True)
+        tokenizer = None
+    if not isinstance(tokenizer, SimpleTokenizer) or tokenizer.reduction_fn or tokenizer.clean_fn not in CLEANINGS:
+        raise ModelUnavailable(
+            f"MODEL_NAME={architecture} reads text with a tokenizer that this version doesn't serve; "
+            "it serves models with CLIP's own, for example ViT-B-32"
+        )
+    return tokenizer
 
 
 def _is_here(architecture: str, pretrained: str) -> bool:

@@ -214,6 +214,20 @@ def test_a_tokenizer_that_isnt_clips_own_is_refused(
     assert refusal_of(name, "-", tmp_path / "cache").startswith(f"MODEL_NAME={name} reads text with a tokenizer ")
 
 
+@pytest.mark.parametrize(
+    ("name", "tag"), [("ViT-B-16-SigLIP", "webli"), ("xlm-roberta-base-ViT-B-32", "laion5b_s13b_b90k")]
+)
+def test_another_librarys_tokenizer_is_refused_before_the_weights_are_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, tag: str
+) -> None:
+    with serving({}) as hub:
+        ask(hub.url, monkeypatch)
+        message = refusal_of(name, tag, tmp_path / "cache")
+
+    assert message.startswith(f"MODEL_NAME={name} reads text with a tokenizer ")
+    assert hub.requests == []
+
+
 # Torch is imported once, and forked then: a process of its own would take seconds to be where exporting begins.
 PROCESSES = """
 import json, logging, os, signal, sys
