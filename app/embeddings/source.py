@@ -81,10 +81,10 @@ def load(architecture: str, pretrained: str, precision: Precision = "float32", d
     Raises:
         ModelUnavailable: there is no such model, or its weights can't be had.
     """
-    if not _is_here(architecture, pretrained):
-        _stay_offline_without_a_hub()
     # First where that asks no hub: a download would be for nothing.
     tokenizer = None if ":" in architecture else _clip_tokenizer(architecture)
+    if not _is_here(architecture, pretrained):
+        _stay_offline_without_a_hub()
     try:
         model = open_clip.create_model(
             architecture,
