@@ -29,7 +29,8 @@ ARG MODEL_NAME
 ARG PRETRAINED
 # Another hub to fetch from; empty must become unset, or the client takes it for an address.
 ARG HF_ENDPOINT
-RUN [ -n "$HF_ENDPOINT" ] || unset HF_ENDPOINT; tate-embeddings prepare
+# The bundled model puts nothing there.
+RUN mkdir -p /models; [ -n "$HF_ENDPOINT" ] || unset HF_ENDPOINT; tate-embeddings prepare
 
 
 FROM base AS runtime

@@ -3,6 +3,7 @@ PYTHON ?= python3
 POETRY := $(PYTHON) tools/run_poetry.py
 RUN := .venv/bin
 INSTALLED := .venv/.installed
+SERVING := .venv/.serving
 IMAGE := tate-embeddings
 HOST_PORT := 8002
 
@@ -16,10 +17,14 @@ install: $(INSTALLED)  ## everything a developer needs, into .venv
 
 $(INSTALLED): pyproject.toml poetry.lock tools/run_poetry.py
 	$(POETRY) install --compile --no-interaction
+	@touch $@ $(SERVING)
+
+$(SERVING): pyproject.toml poetry.lock tools/run_poetry.py
+	$(POETRY) install --only main --compile --no-interaction
 	@touch $@
 
-demo:  ## a searchable gallery on the bundled model (comes with that model)
-	@echo "The bundled model isn't part of this version yet. 'make run-local' serves ViT-B-32, which it downloads once."
+demo: $(SERVING)  ## a searchable gallery of generated artworks on the bundled model, on port 8002
+	PORT=$(HOST_PORT) $(RUN)/tate-embeddings demo
 
 dev: $(INSTALLED)  ## a server on port 8002 that reloads when a file changes
 	$(RUN)/uvicorn app.main:app --reload --reload-dir app --port $(HOST_PORT)

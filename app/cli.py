@@ -1,15 +1,24 @@
 """The command line: parses, calls, prints."""
 
 import argparse
+import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from fastapi import FastAPI
 
 from app import __version__
 from app.config import Settings
+from app.demo import service as demo
+from app.demo.gallery import ARTWORKS, Gallery, hang
+from app.embeddings import EmbeddingModel
+from app.embeddings.engines import Vectors
 from app.embeddings.engines.choice import choose
 from app.embeddings.model import prepare
-from app.errors import StartError
+from app.errors import GalleryUnavailable, StartError
 from app.main import create_app
 from app.resources import gpus
 from app.serving.processes import Processes, count
@@ -23,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = Settings.load(**({"workers": options.workers} if getattr(options, "workers", None) else {}))
-        logs.configure(settings.log_level, settings.log_format)
-        status: int = options.run(settings)
+        logs.configure(options.log_level or settings.log_level, settings.log_format)
+        status: int = options.run(settings, options)
     except StartError as error:
         print(f"tate-embeddings: {error}", file=sys.stderr)
         return 1
@@ -36,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tate-embeddings", description="CLIP embeddings over HTTP.")
     parser.add_argument("--version", action="version", version=__version__)
+    parser.set_defaults(log_level=None)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="answer requests on HOST:PORT", description=_serve.__doc__)
     serve.add_argument("--workers", metavar="N", help="how many processes; the default is WORKERS")
@@ -44,11 +54,36 @@ def _parser() -> argparse.ArgumentParser:
         "prepare", help="download and export the model, so that later starts need neither", description=_prepare.__doc__
     )
     preparing.set_defaults(run=_prepare)
+    demonstrating = commands.add_parser(
+        "demo", help="paint a gallery and serve it on the bundled model", description=_demo.__doc__
+    )
+    demonstrating.add_argument("--artworks", type=_positive, default=ARTWORKS, metavar="N", help="how many to paint")
+    searching = commands.add_parser(
+        "search", help="find pictures of the demonstration's gallery", description=_search.__doc__
+    )
+    searching.add_argument("query", nargs="?", help="what to look for; without it, an answer of the service on stdin")
+    searching.add_argument("-k", type=_positive, default=5, metavar="N", help="how many to show")
+    for command, run in ((demonstrating, _demo), (searching, _search)):
+        command.add_argument("--dir", type=Path, help="where the gallery lies; the default is in MODEL_CACHE_DIR")
+        command.set_defaults(run=run)
+    searching.set_defaults(log_level="WARNING")  # what it finds is all that is to be read
     return parser
 
 
-def _serve(settings: Settings) -> int:
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _serve(settings: Settings, _: argparse.Namespace) -> int:
     """Serve the model that MODEL_NAME and PRETRAINED name until a signal ends it."""
+    _run(settings, lambda app: app)
+    return 0
+
+
+def _run(settings: Settings, finish: Callable[[FastAPI], FastAPI]) -> None:
     create_app(settings)  # a missing token should stop the start here, and not in every worker
     choice = choose(settings)
     prepare(settings, thoroughly=False)
@@ -59,12 +94,11 @@ def _serve(settings: Settings) -> int:
     Processes(
         settings,
         workers,
-        lambda place, threads: create_app(settings, device_index=place % devices, threads=threads),
+        lambda place, threads: finish(create_app(settings, device_index=place % devices, threads=threads)),
     ).run()
-    return 0
 
 
-def _prepare(settings: Settings) -> int:
+def _prepare(settings: Settings, _: argparse.Namespace) -> int:
     """Download the model that MODEL_NAME and PRETRAINED name and export it to MODEL_CACHE_DIR."""
     choose(settings)
     prepared = prepare(settings)
@@ -72,6 +106,48 @@ def _prepare(settings: Settings) -> int:
     for precision, cosine in prepared.manifest.fidelity.items():
         print(f"  lowest cosine to open_clip in {precision}: {cosine:.7f}")
     return 0
+
+
+def _demo(_: Settings, options: argparse.Namespace) -> int:
+    """Paint a gallery of artworks, once, and serve it on the bundled model, on loopback, until a signal ends it."""
+    settings = demo.demonstrating()
+    folder = options.dir or demo.folder_of(settings)
+    gallery = hang(settings, folder, options.artworks, _painted if sys.stdout.isatty() else lambda *_: None)
+    search = [Path(sys.argv[0]), "search", *(["--dir", options.dir] if options.dir else [])]
+    print(demo.instructions(settings, gallery, " ".join(map(str, search))), flush=True)
+    _run(settings, lambda app: demo.with_pictures(app, gallery))
+    return 0
+
+
+def _painted(done: int, count: int) -> None:
+    print(f"\r  painting: {done} of {count}", end="\n" if done == count else "", flush=True)
+
+
+def _search(_: Settings, options: argparse.Namespace) -> int:
+    """Find the artworks of the demonstration's gallery that are closest to words, or to a vector of the service's."""
+    settings = demo.demonstrating()
+    gallery = Gallery.open(options.dir or demo.folder_of(settings))
+    if not options.query and sys.stdin.isatty():
+        raise GalleryUnavailable('say what to look for, for example: tate-embeddings search "a stormy sea at night"')
+    vector, space = _embedded(options.query, settings) if options.query else _answered(sys.stdin.read())
+    for found in gallery.nearest(vector, space, options.k):
+        label = found.label
+        print(f"{found.score:.3f}  {label['title']} - {label['artist']}, {label['year']}, {label['medium']}")
+        print(f"       {gallery.folder / label['path']}")
+    return 0
+
+
+def _embedded(query: str, settings: Settings) -> tuple[Vectors, str]:
+    model = EmbeddingModel(settings.model_name, settings.pretrained, settings=settings)
+    return model.embed_texts([query])[0], model.space
+
+
+def _answered(answer: str) -> tuple[Vectors, str]:
+    try:
+        fields = json.loads(answer)
+        return np.array(fields["embedding"], np.float32), fields["space"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise GalleryUnavailable(f"what came in is no answer with an embedding: {answer[:200].strip()}") from error
 
 
 if __name__ == "__main__":

@@ -12,7 +12,14 @@ from app.errors import SettingsError
 
 MIB = 1024 * 1024
 
-ALIASES = {"openai/clip-vit-base-patch32": ("ViT-B-32", "openai")}
+# The demonstration model, which ships inside the package: a folder in the form that OpenCLIP reads, exported already.
+DEMONSTRATION = "tiny-gallery"
+BUNDLED = Path(__file__).parent / "bundled" / DEMONSTRATION
+
+ALIASES = {
+    "openai/clip-vit-base-patch32": ("ViT-B-32", "openai"),
+    DEMONSTRATION: (f"local-dir:{BUNDLED}", "bundled"),
+}
 
 Engine = Literal["openvino", "torch"]
 Device = Literal["cpu", "cuda", "mps"]
@@ -75,13 +82,22 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _alias_keeps_its_weights(self) -> Self:
         alias = ALIASES.get(self.model_name)
-        if alias and self.pretrained != alias[1] and not Path(self.pretrained).is_file():
+        if alias and self.pretrained != alias[1] and (self.demonstration or not Path(self.pretrained).is_file()):
             raise PydanticCustomError(
                 "alias",
-                "{name} stands for the weights '{weights}'; leave PRETRAINED unset, or name a checkpoint file",
-                {"name": self.model_name, "weights": alias[1]},
+                "{name} stands for the weights '{weights}'; leave PRETRAINED unset{otherwise}",
+                {
+                    "name": self.model_name,
+                    "weights": alias[1],
+                    "otherwise": "" if self.demonstration else ", or name a checkpoint file",
+                },
             )
         return self
+
+    @property
+    def demonstration(self) -> bool:
+        """Whether the model is the bundled one, whose vectors are of use for a demonstration only."""
+        return self.model_name == DEMONSTRATION
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:

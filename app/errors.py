@@ -13,7 +13,8 @@
     └── Internal
     StartError              stops the start with one line
     ├── SettingsError
-    └── ModelUnavailable
+    ├── ModelUnavailable
+    └── GalleryUnavailable
 
 `detail` is written for a person and never holds what an attacker could use: no path, no resolved address, no text of
 a library. What an operator needs beyond it goes into the log.
@@ -190,3 +191,7 @@ class SettingsError(StartError):
 
 class ModelUnavailable(StartError):
     """The model, its engine, device or precision can't be had."""
+
+
+class GalleryUnavailable(StartError):
+    """There is no gallery to search, or it isn't for what was asked."""

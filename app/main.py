@@ -1,5 +1,6 @@
 """Wiring only: settings in, an application out. `uvicorn app.main:app` finds `app` here."""
 
+import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,8 @@ from app.resources import cores
 from app.serving import Embedder
 from app.telemetry import logs
 
+logger = logging.getLogger(__name__)
+
 DESCRIPTION = "CLIP embeddings over HTTP: words and pictures in, L2-normalised vectors of one space out."
 
 
@@ -43,6 +46,8 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if settings.demonstration:
+            logger.warning("%s is a demonstration: it knows generated pictures and no real ones", settings.model_name)
         embedder.start()
         yield
         await embedder.stop()

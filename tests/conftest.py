@@ -90,12 +90,17 @@ def model(small: str, cache: Path) -> EmbeddingModel:
     return EmbeddingModel(small, "-", settings=Settings.load(model_cache_dir=cache, precision="float32"))
 
 
-@pytest.fixture
-def free_port() -> int:
+def unused_port() -> int:
     """A port of loopback where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of loopback where nobody listens."""
+    return unused_port()
 
 
 @pytest.fixture

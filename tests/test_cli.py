@@ -7,15 +7,27 @@ from pathlib import Path
 
 import pytest
 from app import __version__, cli
+from app.demo.gallery import hang
+from app.demo.service import demonstrating
 from app.embeddings import EmbeddingModel
 from app.embeddings.engines.choice import Choice
 from app.main import __getattr__ as attribute_of_main
+from fastapi import FastAPI
+from starlette.testclient import TestClient
 
 from tests.conftest import TOKEN
 
 
 def run(*arguments: str) -> int:
     return cli.main(arguments)
+
+
+@pytest.fixture(scope="module")
+def hung(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a gallery of two artworks hangs."""
+    folder = tmp_path_factory.mktemp("hung") / "gallery"
+    hang(demonstrating(), folder, 2)
+    return folder
 
 
 def only_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -191,3 +203,51 @@ def test_the_module_runs_as_a_program() -> None:
     done = subprocess.run([sys.executable, "-m", "app.cli", "--version"], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == __version__
+
+
+def test_searching_for_nothing_on_a_terminal_says_what_to_type(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hung: Path
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+
+    assert run("search", "--dir", str(hung)) == 1
+    assert "say what to look for" in only_line(capsys)
+
+
+def test_searching_where_no_gallery_is_says_how_to_make_one(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run("search", "a boat", "--dir", str(tmp_path)) == 1
+    assert "make demo" in only_line(capsys)
+
+
+@pytest.mark.parametrize("arguments", [["demo", "--artworks", "0"], ["search", "a boat", "-k", "-1"]])
+def test_a_number_below_one_is_refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(*arguments)
+
+    assert "must be 1 or more" in capsys.readouterr().err
+
+
+def test_the_demonstration_serves_its_gallery_s_pictures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hung: Path
+) -> None:
+    made: list[FastAPI] = []
+
+    class Started:
+        def __init__(self, _: object, __: int, make_app: Callable[[int, int], FastAPI]) -> None:
+            made.append(make_app(0, 1))
+
+        def run(self) -> None: ...
+
+    monkeypatch.setattr(cli, "Processes", Started)
+
+    assert run("demo", "--dir", str(hung), "--artworks", "2") == 0
+    assert capsys.readouterr().out.count("curl -s http://localhost:8000/embed-") == 3
+    assert TestClient(made[0]).get("/artworks/demo-0002.jpg").status_code == 200
+
+
+def test_words_are_searched_for_in_the_gallery(capsys: pytest.CaptureFixture[str], hung: Path) -> None:
+    assert run("search", "a boat", "--dir", str(hung), "-k", "2") == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert {Path(line.strip()).name for line in lines[1::2]} == {"demo-0001.jpg", "demo-0002.jpg"}

@@ -28,7 +28,7 @@ CODES = {
     "DeadlineExceeded": (504, "deadline_exceeded"),
     "Internal": (500, "internal"),
 }
-FAMILIES = {"ServiceError", "ImageError", "StartError", "SettingsError", "ModelUnavailable"}
+FAMILIES = {"ServiceError", "ImageError", "StartError", "SettingsError", "ModelUnavailable", "GalleryUnavailable"}
 
 
 def test_every_failure_has_its_status_and_code() -> None:

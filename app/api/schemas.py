@@ -9,6 +9,8 @@ from app.errors import InvalidRequest, TooLarge
 
 MAX_TEXT_BYTES = MIB
 
+DEMONSTRATION = "there, and true, if this is the bundled model, which knows generated pictures only"
+
 
 def _text(value: str) -> str:
     """A text that can be embedded: not blank, and not beyond any sentence."""
@@ -83,6 +85,7 @@ class Banner(BaseModel):
     dimensions: int | None = Field(examples=[512])
     device: str | None = Field(examples=["cpu"])
     docs: str | None = Field(examples=["/docs"])
+    demonstration: bool = Field(default=False, description=DEMONSTRATION)
 
 
 class Health(BaseModel):
@@ -98,6 +101,7 @@ class Health(BaseModel):
     engine: str | None = Field(examples=["openvino"])
     precision: str | None = Field(examples=["bfloat16"])
     space: str | None = Field(examples=["5f0c1b2a9d3e4f67"])
+    demonstration: bool = Field(default=False, description=DEMONSTRATION)
 
 
 class Alive(BaseModel):

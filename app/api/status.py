@@ -6,6 +6,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from app import __version__
 from app.api.schemas import Alive, Banner, Health
 from app.api.services import FromApp
+from app.config import Settings
 from app.serving import State
 
 router = APIRouter(tags=["status"])
@@ -29,7 +30,8 @@ async def banner(request: Request, services: FromApp) -> Response:
             "dimensions": model.dimensions if model else None,
             "device": model.engine.device if model else None,
             "docs": docs,
-        },
+        }
+        | _demonstration(settings),
         _status(embedder.state),
     )
 
@@ -50,7 +52,8 @@ async def health(services: FromApp) -> JSONResponse:
             "engine": model.engine.name if model else None,
             "precision": model.engine.precision if model else None,
             "space": model.space if model else None,
-        },
+        }
+        | _demonstration(services.settings),
         _status(embedder.state),
     )
 
@@ -59,6 +62,10 @@ async def health(services: FromApp) -> JSONResponse:
 async def live() -> Alive:
     """Liveness: 200 while the event loop turns."""
     return Alive()
+
+
+def _demonstration(settings: Settings) -> dict[str, bool]:
+    return {"demonstration": True} if settings.demonstration else {}
 
 
 def _status(state: State) -> int:

@@ -26,22 +26,40 @@ from app.demo.words import (
     Words,
 )
 
-# How each attribute is asked for when a picture is classified by it.
+
+def _article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def _said_of(fact: Words) -> list[str]:
+    return [f"{before} scene" for before in fact.before] + [f"a picture {after}" for after in fact.after]
+
+
+# How each attribute is asked for, class by class, when a picture is told by it from others.
 PROMPTS: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "scene": {kind: [words[0], f"a {words[0]}", words[1]] for kind, words in KINDS.items()},
-    "colour": {hue: [words[0], f"a picture in {words[0]}", f"in shades of {words[0]}"] for hue, words in HUES.items()},
-    "weather": {
-        name: [f"{words.before[0]} scene", f"a picture {words.after[0]}", f"a scene {words.after[1]}"]
-        for name, words in WEATHERS.items()
+    "scene": {name: list(names) for name, names in KINDS.items()},
+    "colour": {
+        name: [f"a picture {way.format(hue)}" for hue in hues for way in IN_COLOUR] for name, hues in HUES.items()
     },
-    "time": {
-        name: [f"{words.before[0]} scene", f"a picture {words.after[0]}", f"a scene {words.after[1]}"]
-        for name, words in TIMES.items()
-    },
-    "style": {
-        name: [words.before[0], f"a {words.before[0]}", f"a picture {words.after[0]}"] for name, words in STYLES.items()
-    },
+    "weather": {name: _said_of(fact) for name, fact in WEATHERS.items()},
+    "time": {name: _said_of(fact) for name, fact in TIMES.items()},
+    "season": {name: _said_of(fact) for name, fact in SEASONS.items()},
+    "style": {name: [*fact.before, *(f"a picture {after}" for after in fact.after)] for name, fact in STYLES.items()},
+    "subject": {name: [*map(_article, noun.one), *noun.several] for name, noun in SUBJECTS.items()},
 }
+
+
+def attributes(scene: Scene) -> dict[str, str | None]:
+    """The class of a scene in each attribute of `PROMPTS`; None where it has none."""
+    return {
+        "scene": scene.kind,
+        "colour": scene.colour,
+        "weather": scene.weather,
+        "time": scene.time,
+        "season": scene.season,
+        "style": scene.style,
+        "subject": scene.subject,
+    }
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
@@ -65,10 +83,6 @@ def query(scene: Scene, rng: np.random.Generator) -> str:
 
 def _one(choices: Sequence[str], rng: np.random.Generator) -> str:
     return choices[int(rng.integers(len(choices)))]
-
-
-def _article(noun: str) -> str:
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def _hue(colour: Colour, rng: np.random.Generator) -> str:

@@ -116,7 +116,7 @@ def _export(origin: source.Source, pretrained: str, space: str, cache: Path) -> 
             made_with={name: version(name) for name in ("torch", "open_clip_torch", "openvino", "tate-embeddings")},
             files={file.name: checksum(file) for file in sorted(folder.iterdir())},
         )
-        _with_fidelity(Prepared(folder, manifest)).write(folder)
+        with_fidelity(Prepared(folder, manifest)).write(folder)
 
 
 def _convert(tower: torch.nn.Module, example: torch.Tensor, shape: openvino.PartialShape, file: Path) -> None:
@@ -128,7 +128,12 @@ def _convert(tower: torch.nn.Module, example: torch.Tensor, shape: openvino.Part
         raise OSError(errno.EIO, f"{file.name} could not be written; is the disk full?") from error
 
 
-def _with_fidelity(prepared: Prepared) -> Manifest:
+def with_fidelity(prepared: Prepared) -> Manifest:
+    """A model's manifest with how faithful it is, measured, in each precision that this CPU computes in.
+
+    Raises:
+        ModelUnavailable: it isn't the model that it was exported from.
+    """
     fidelity = {}
     for precision in filter(native, MEASURED):
         engine = OpenVinoEngine(prepared.folder, precision, torch.get_num_threads())

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from PIL import Image
 
-from app.config import Precision, Settings, architecture
+from app.config import BUNDLED, Precision, Settings, architecture
 from app.embeddings import reference
 from app.embeddings.engines import Engine, Pixels, Vectors
 from app.embeddings.engines.choice import Choice, choose, choose_precision
@@ -48,6 +48,8 @@ def prepare(settings: Settings, *, thoroughly: bool = True) -> Prepared:
     """
     name, pretrained, cache = architecture(settings.model_name), settings.pretrained, settings.model_cache_dir
     prepared = find(cache, name, pretrained, thoroughly=thoroughly)
+    if prepared is None and settings.demonstration:
+        raise ModelUnavailable(f"the bundled model in {BUNDLED} is damaged; install this package anew")
     if prepared is None:
         if importlib.util.find_spec("open_clip") is None:
             raise ModelUnavailable(

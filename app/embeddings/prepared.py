@@ -26,6 +26,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from app.config import BUNDLED
 from app.embeddings.preprocess import Preprocessing
 
 FORMAT = 1
@@ -90,6 +91,8 @@ class Prepared:
 
 def find(cache: Path, architecture: str, pretrained: str, *, thoroughly: bool = True) -> Prepared | None:
     """The exported model for a name, if it is there and, read thoroughly, every byte of it is as it was written."""
+    if architecture == f"{LOCAL_SCHEMA}{BUNDLED}":
+        return shipped(thoroughly=thoroughly)
     try:
         pointer = json.loads(_pointer(cache, architecture, pretrained).read_text("utf-8"))
         source = fingerprint(architecture, pretrained)
@@ -98,6 +101,12 @@ def find(cache: Path, architecture: str, pretrained: str, *, thoroughly: bool = 
         return verified(cache / pointer["space"], thoroughly=thoroughly)
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def shipped(*, thoroughly: bool = True) -> Prepared | None:
+    """The bundled model, which was exported before it was packaged."""
+    folders = [manifest.parent for manifest in BUNDLED.glob(f"*/{MANIFEST_FILE}")]
+    return verified(folders[0], thoroughly=thoroughly) if folders else None
 
 
 def verified(folder: Path, *, thoroughly: bool = True) -> Prepared | None:

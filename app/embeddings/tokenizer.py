@@ -124,4 +124,4 @@ def save(
         "context_length": context_length,
         "cleaning": cleaning,
     }
-    (folder / TOKENIZER_FILE).write_text(json.dumps(table, ensure_ascii=False), "utf-8")
+    (folder / TOKENIZER_FILE).write_text(json.dumps(table, ensure_ascii=False, separators=(",", ":")), "utf-8")

@@ -62,6 +62,10 @@ class Worker(UvicornWorker):
         super().__init__(*args, **kwargs)
         logging.getLogger("uvicorn.error").propagate = True
 
+    def handle_exit(self, *_: Any) -> None:
+        """What gunicorn sends when it is interrupted itself, and uvicorn doesn't know: an ordinary stop."""
+        os.kill(os.getpid(), signal.SIGTERM)
+
     async def callback_notify(self) -> None:
         """Called every second. A worker whose arbiter was killed would hold the port for ever."""
         await super().callback_notify()

@@ -145,6 +145,15 @@ def start(model: EmbeddingModel, small: str, cache: Path, tmp_path: Path, free_p
 
 
 @pytest.mark.slow
+def test_an_arbiter_that_is_interrupted_alone_ends_its_workers_at_once(start: Start) -> None:
+    with start(["app.cli", "serve", "--workers", "2"]) as service:
+        service.process.send_signal(signal.SIGINT)
+        status = service.process.wait(10)  # where gunicorn would wait half a minute and kill them
+
+    assert status == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("server", ["serve", "uvicorn"])
 def test_a_service_of_real_processes_answers_and_stops_when_told(
     start: Start, model: EmbeddingModel, free_port: int, server: str
