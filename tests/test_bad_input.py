@@ -71,10 +71,11 @@ def test_a_body_without_a_content_type_is_taken_for_json(client: TestClient) -> 
     assert client.post("/embed-text", content=b'{"query": "a"}', headers=AUTHORIZED).status_code == 200
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "nonsense"])
-@pytest.mark.parametrize("route", ["/embed-text", "/embed-image"])
-def test_another_content_type_is_not_taken(client: TestClient, route: str, kind: str) -> None:
-    answer = client.post(route, content=b'{"query": "a"}', headers=AUTHORIZED | {"Content-Type": kind})
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "image/png", "nonsense"]
+)
+def test_another_content_type_is_not_taken(client: TestClient, kind: str) -> None:
+    answer = client.post("/embed-text", content=b'{"query": "a"}', headers=AUTHORIZED | {"Content-Type": kind})
 
     assert refused(answer) == (415, "unsupported_media_type")
 

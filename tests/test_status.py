@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import respx
 from app import __version__
 from app.main import create_app
 from app.serving import State
@@ -12,6 +13,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from tests.conftest import AUTHORIZED, MakeSettings, Serving
+from tests.test_endpoints import as_png, painting
 
 SNAPSHOT = Path(__file__).parent.parent / "docs" / "openapi.json"
 
@@ -111,12 +113,27 @@ def test_every_failure_of_a_route_is_documented(client: TestClient) -> None:
     }  # fmt: skip
 
 
+@respx.mock
 def test_the_examples_of_the_documentation_are_valid_requests(client: TestClient) -> None:
-    schemas = client.get("/openapi.json").json()["components"]["schemas"]
-    example = schemas["TextRequest"]["properties"]["query"]["examples"][0]
+    document = client.get("/openapi.json").json()
+    text = document["components"]["schemas"]["TextRequest"]["properties"]["query"]["examples"][0]
+    images = document["paths"]["/embed-image"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    respx.get(host="upload.wikimedia.org").respond(content=as_png(painting()))
 
-    assert client.post("/embed-text", json={"query": example}, headers=AUTHORIZED).status_code == 200
-    assert schemas["ImageUrlRequest"]["properties"]["url"]["examples"][0].startswith("https://")
+    assert client.post("/embed-text", json={"query": text}, headers=AUTHORIZED).status_code == 200
+    assert set(images) == {"url", "image"}
+    for example in images.values():
+        assert client.post("/embed-image", json=example["value"], headers=AUTHORIZED).status_code == 200
+
+
+def test_every_form_of_an_image_is_documented(client: TestClient) -> None:
+    body = client.get("/openapi.json").json()["paths"]["/embed-image"]["post"]["requestBody"]
+
+    json_forms = body["content"]["application/json"]["schema"]["oneOf"]
+    upload = body["content"]["multipart/form-data"]["schema"]
+    assert [form["required"] for form in json_forms] == [["url"], ["image"]]
+    assert (upload["required"], upload["properties"]["file"]["format"]) == (["file"], "binary")
+    assert body["content"]["image/*"]["schema"]["format"] == "binary"
 
 
 @pytest.mark.parametrize("route", ["/docs", "/redoc", "/openapi.json"])

@@ -1,4 +1,4 @@
-"""What may come in as a body: refused by content type before it is read, and by size while it is."""
+"""How much may come in as a body, and what: refused by content type before it is read, and by size while it is."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -6,23 +6,30 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
-from starlette.types import Message, Receive
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
-from app.errors import ServiceError, TooLarge, UnsupportedMediaType
+from app.errors import ServiceError, TooLarge, UndecodableBody, UnsupportedMediaType
 
 
-class JsonRoute(APIRoute):
-    """A route that takes JSON, bounded by `MAX_BODY_BYTES`. A body without a content type is taken for JSON."""
+class BoundedRoute(APIRoute):
+    """A route whose body is bounded by `MAX_BODY_BYTES`.
+
+    What a route declares to FastAPI as its body has to come as JSON. A route that declares none and reads its body
+    itself says itself which content types it takes.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def handle_bounded(request: Request) -> Response:
-            _check_content_type(request)
+            if self.body_field is not None and not is_json(request):
+                raise UnsupportedMediaType("Send the body as 'Content-Type: application/json'.")
             limit: int = request.app.state.services.settings.max_body_bytes
-            bounded = Request(request.scope, _bounded(request, limit), request._send)
             try:
-                return await handle(bounded)
+                return await handle(bounded(request, limit, "body"))
+            except ClientDisconnect:
+                raise UndecodableBody("The body broke off.") from None
             except HTTPException as error:
                 # FastAPI turns whatever goes wrong while it reads a body into one of these.
                 if isinstance(error.__cause__, ServiceError):
@@ -32,15 +39,20 @@ class JsonRoute(APIRoute):
         return handle_bounded
 
 
-def _check_content_type(request: Request) -> None:
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
-        raise UnsupportedMediaType("Send the body as 'Content-Type: application/json'.")
+def content_type(request: Request) -> str:
+    """A body's content type without its parameters. A body that names none is taken for JSON."""
+    return request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
 
 
-def _bounded(request: Request, limit: int) -> Receive:
-    """The request's body, as far as it stays within the limit, whatever length it claims."""
-    too_large = TooLarge(f"The body has more than {limit} bytes.")
+def is_json(request: Request) -> bool:
+    """Whether a body is JSON, by any of its names."""
+    kind = content_type(request)
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def bounded(request: Request, limit: int, what: str) -> Request:
+    """The same request; reading its body raises `TooLarge` at the limit, whatever length it claims."""
+    too_large = TooLarge(f"The {what} has more than {limit} bytes.")
     claimed = request.headers.get("content-length", "")
     received = 0
 
@@ -54,4 +66,4 @@ def _bounded(request: Request, limit: int) -> Receive:
             raise too_large
         return message
 
-    return receive
+    return Request(request.scope, receive, request._send)

@@ -7,9 +7,10 @@ from fastapi import APIRouter, Security
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 
-from app.api.bodies import JsonRoute
+from app.api.bodies import BoundedRoute
 from app.api.errors import documented
-from app.api.schemas import ImageEmbedding, ImageUrlRequest, TextEmbedding, TextRequest
+from app.api.image_forms import IMAGE_BODY, SentImage
+from app.api.schemas import ImageEmbedding, TextEmbedding, TextRequest
 from app.api.services import FromApp, Services
 from app.auth import AuthenticatedRoute
 from app.embeddings.engines import Pixels, Vectors
@@ -17,7 +18,7 @@ from app.images.decode import Picture, decode
 from app.telemetry.timings import measured
 
 
-class EmbedRoute(AuthenticatedRoute, JsonRoute):
+class EmbedRoute(AuthenticatedRoute, BoundedRoute):
     """The token first, then the kind and size of the body, then the body."""
 
 
@@ -38,12 +39,15 @@ async def embed_text(body: TextRequest, services: FromApp) -> JSONResponse:
 
 
 @router.post(
-    "/embed-image", response_model=ImageEmbedding, responses=documented(401, 413, 415, 422, 500, 502, 503, 504)
+    "/embed-image",
+    response_model=ImageEmbedding,
+    responses=documented(401, 413, 415, 422, 500, 502, 503, 504),
+    openapi_extra={"requestBody": IMAGE_BODY},
 )
-async def embed_image(body: ImageUrlRequest, services: FromApp) -> JSONResponse:
-    """The unit vector of the image behind a URL."""
+async def embed_image(sent: SentImage, services: FromApp) -> JSONResponse:
+    """The unit vector of an image: behind a URL, in JSON, as an uploaded file, or as the body itself."""
     preprocessing = services.embedder.model.preprocessing  # before the fetch: without a model there is no use in it
-    data = await services.fetcher.fetch(body.url)
+    data = sent if isinstance(sent, bytes) else await services.fetcher.fetch(sent)
 
     def look() -> tuple[Picture, Pixels]:
         picture = decode(data, services.settings.max_image_pixels)

@@ -28,6 +28,7 @@ FAULTS = {
     "string_type": "{field} must be a string.",
     "json_invalid": "The body is not valid JSON.",
     "model_attributes_type": "The body must be a JSON object.",
+    "model_type": "The body must be a JSON object.",
     "dict_type": "The body must be a JSON object.",
 }
 EXAMPLES = {

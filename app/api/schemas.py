@@ -1,8 +1,8 @@
 """What routes take and give."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StrictStr, Tag, TypeAdapter
 
 from app.config import MIB
 from app.errors import InvalidRequest, TooLarge
@@ -10,6 +10,11 @@ from app.errors import InvalidRequest, TooLarge
 MAX_TEXT_BYTES = MIB
 
 DEMONSTRATION = "there, and true, if this is the bundled model, which knows generated pictures only"
+EXAMPLE_URL = "https://upload.wikimedia.org/wikipedia/commons/4/47/PNG_transparency_demonstration_1.png"
+EXAMPLE_IMAGE = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAQAAAADCAIAAAA7ljmRAAAAHElEQVR42mO0SqhggAEmCLUm5BGCE7JGjoGBAQBPcgQYNc8/uwAAAABJRU5E"
+    "rkJggg=="
+)
 
 
 def _text(value: str) -> str:
@@ -40,9 +45,33 @@ class TextRequest(Body):
 class ImageUrlRequest(Body):
     """An image to fetch and embed."""
 
-    url: StrictStr = Field(
-        examples=["https://upload.wikimedia.org/wikipedia/commons/4/47/PNG_transparency_demonstration_1.png"]
+    url: StrictStr = Field(examples=[EXAMPLE_URL])
+
+
+class ImageRequest(Body):
+    """An image to embed, in the request itself."""
+
+    image: StrictStr = Field(
+        description="base64 (standard or URL-safe), a `data:` URI of base64, or an http(s) URL",
+        examples=[EXAMPLE_IMAGE],
     )
+
+
+def _alternative(body: Any) -> str:
+    """Which of the two an image comes as."""
+    if not isinstance(body, dict):
+        return "url"  # whose validation says that an object is needed
+    named = [name for name in ("url", "image") if name in body]
+    if len(named) != 1:
+        raise InvalidRequest("Send exactly one of 'url' and 'image'.")
+    return named[0]
+
+
+IMAGE_ALTERNATIVES: TypeAdapter[ImageUrlRequest | ImageRequest] = TypeAdapter(
+    Annotated[
+        Annotated[ImageUrlRequest, Tag("url")] | Annotated[ImageRequest, Tag("image")], Discriminator(_alternative)
+    ]
+)
 
 
 class EmbeddingAnswer(BaseModel):

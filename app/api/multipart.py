@@ -1,0 +1,98 @@
+"""One file out of multipart/form-data: counted while it streams in, kept in memory, never on disk."""
+
+from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from app.errors import InvalidRequest, TooLarge
+
+MALFORMED = "The body is not valid multipart/form-data."
+# A part's headers are its name, its file's name and its content type.
+MAX_HEADERS = 8
+MAX_HEADER_BYTES = 4096
+
+
+async def read_file(request: Request, field: str, max_bytes: int) -> bytes:
+    """The bytes of the one file of a form; the form has nothing else. The body stays unread after the first fault.
+
+    Raises:
+        InvalidRequest: the form is malformed, has other fields or several files, or hasn't this one.
+        TooLarge: the file has more than `max_bytes`.
+    """
+    _, parameters = parse_options_header(request.headers["content-type"])
+    boundary = parameters.get(b"boundary")
+    if not boundary:
+        raise InvalidRequest("The content type names no boundary: 'multipart/form-data; boundary=...' is needed.")
+    form = _Form(field, max_bytes)
+    try:
+        parser = MultipartParser(
+            boundary,
+            {
+                "on_header_field": form.on_header_field,
+                "on_header_value": form.on_header_value,
+                "on_header_end": form.on_header_end,
+                "on_headers_finished": form.on_headers_finished,
+                "on_part_data": form.on_part_data,
+                "on_end": form.on_end,
+            },
+            max_header_count=MAX_HEADERS,
+            max_header_size=MAX_HEADER_BYTES,
+        )
+        async for chunk in request.stream():
+            parser.write(chunk)
+    except FormParserError:
+        raise InvalidRequest(MALFORMED) from None
+    return form.file()
+
+
+class _Form:
+    """What the parser finds, part by part."""
+
+    def __init__(self, field: str, max_bytes: int) -> None:
+        self._field = field
+        self._max_bytes = max_bytes
+        self._header = b""
+        self._value = b""
+        self._disposition = b""
+        self._content: bytearray | None = None
+        self._complete = False
+
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def on_header_end(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._header = self._value = b""
+
+    def on_headers_finished(self) -> None:
+        _, parameters = parse_options_header(self._disposition)
+        self._disposition = b""
+        name = parameters.get(b"name", b"").decode(errors="replace")
+        if name != self._field:
+            raise InvalidRequest(f"'{name}' is not a field of this route.")
+        if self._content is not None:
+            raise InvalidRequest(f"'{name}' came more than once; send one file.")
+        if b"filename" not in parameters:
+            raise InvalidRequest(f"'{name}' must be a file, with a file's name: curl -F {name}=@painting.jpg.")
+        self._content = bytearray()
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        assert self._content is not None  # a part's headers come first
+        if len(self._content) + end - start > self._max_bytes:
+            raise TooLarge(f"'{self._field}' has more than {self._max_bytes} bytes.")
+        self._content += data[start:end]
+
+    def on_end(self) -> None:
+        self._complete = True
+
+    def file(self) -> bytes:
+        """The file, once the whole body was read."""
+        if not self._complete:
+            raise InvalidRequest(MALFORMED)
+        if self._content is None:
+            raise InvalidRequest(f"'{self._field}' is missing.")
+        return bytes(self._content)
