@@ -18,6 +18,7 @@ from app.embeddings import EmbeddingModel
 from app.embeddings.engines.choice import choose
 from app.embeddings.model import prepare
 from app.errors import StartError
+from app.images.budget import ByteBudget
 from app.images.fetch import Fetcher
 from app.resources import cores
 from app.serving import Embedder
@@ -25,6 +26,8 @@ from app.telemetry import logs
 
 logger = logging.getLogger(__name__)
 
+# As many images of the largest size may be held at once, and always one body of the largest size.
+LARGE_IMAGES = 8
 DESCRIPTION = "CLIP embeddings over HTTP: words and pictures in, L2-normalised vectors of one space out."
 
 
@@ -63,7 +66,8 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
         openapi_url="/openapi.json" if settings.docs_enabled else None,
     )
     app.state.tokens = tokens
-    app.state.services = Services(settings, embedder, fetcher, CapacityLimiter(threads or cores()))
+    image_bytes = ByteBudget(max(LARGE_IMAGES * settings.max_image_bytes, settings.max_body_bytes))
+    app.state.services = Services(settings, embedder, fetcher, CapacityLimiter(threads or cores()), image_bytes)
     errors.install(app)
     app.include_router(status.router)
     app.include_router(embed.router)

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from app.errors import ServiceError, TooLarge, UndecodableBody, UnsupportedMediaType
+from app.images.budget import Take
 
 
 class BoundedRoute(APIRoute):
@@ -64,6 +65,17 @@ def bounded(request: Request, limit: int, what: str) -> Request:
         received += len(message.get("body", b""))
         if received > limit:
             raise too_large
+        return message
+
+    return Request(request.scope, receive, request._send)
+
+
+def metered(request: Request, take: Take) -> Request:
+    """The same request; reading its body takes the bytes from a budget as they arrive."""
+
+    async def receive() -> Message:
+        message = await request.receive()
+        take(len(message.get("body", b"")))
         return message
 
     return Request(request.scope, receive, request._send)

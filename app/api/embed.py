@@ -11,7 +11,7 @@ from app.api.bodies import BoundedRoute
 from app.api.errors import documented
 from app.api.image_forms import IMAGE_BODY, SentImage
 from app.api.schemas import ImageEmbedding, TextEmbedding, TextRequest
-from app.api.services import FromApp, Services
+from app.api.services import FromApp, Services, ShareOfImageBytes
 from app.auth import AuthenticatedRoute
 from app.embeddings.engines import Pixels, Vectors
 from app.images.decode import Picture, decode
@@ -44,10 +44,14 @@ async def embed_text(body: TextRequest, services: FromApp) -> JSONResponse:
     responses=documented(401, 413, 415, 422, 500, 502, 503, 504),
     openapi_extra={"requestBody": IMAGE_BODY},
 )
-async def embed_image(sent: SentImage, services: FromApp) -> JSONResponse:
+async def embed_image(sent: SentImage, services: FromApp, take: ShareOfImageBytes) -> JSONResponse:
     """The unit vector of an image: behind a URL, in JSON, as an uploaded file, or as the body itself."""
     preprocessing = services.embedder.model.preprocessing  # before the fetch: without a model there is no use in it
-    data = sent if isinstance(sent, bytes) else await services.fetcher.fetch(sent)
+    if isinstance(sent, bytes):
+        data = sent
+    else:
+        data = await services.fetcher.fetch(sent)
+        take(len(data))
 
     def look() -> tuple[Picture, Pixels]:
         picture = decode(data, services.settings.max_image_pixels)

@@ -7,10 +7,10 @@ from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from app.api.bodies import bounded, content_type, is_json
+from app.api.bodies import bounded, content_type, is_json, metered
 from app.api.multipart import read_file
 from app.api.schemas import EXAMPLE_IMAGE, EXAMPLE_URL, IMAGE_ALTERNATIVES, ImageRequest, ImageUrlRequest
-from app.api.services import FromApp
+from app.api.services import FromApp, ShareOfImageBytes
 from app.errors import InvalidRequest, TooLarge, UnsupportedMediaType
 
 WHITE_SPACE = " \t\n\r\f\v"
@@ -48,13 +48,14 @@ IMAGE_BODY: dict[str, Any] = {
 }
 
 
-async def sent_image(request: Request, services: FromApp) -> bytes | str:
+async def sent_image(request: Request, services: FromApp, take: ShareOfImageBytes) -> bytes | str:
     """The image's bytes, or the URL where they are to be fetched.
 
     Raises:
         ServiceError: the body is none of the forms, says nothing, or is over a limit.
     """
     max_bytes = services.settings.max_image_bytes
+    request = metered(request, take)
     if is_json(request):
         body = await _json(request)
         return body.url if isinstance(body, ImageUrlRequest) else image_or_url(body.image, max_bytes)

@@ -1,5 +1,6 @@
 """What routes work with, made once per worker."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -7,6 +8,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from app.config import Settings
+from app.images.budget import ByteBudget, Take
 from app.images.fetch import Fetcher
 from app.serving import Embedder
 
@@ -20,6 +22,7 @@ class Services:
     fetcher: Fetcher
     # A decoded picture takes four bytes a pixel and a core: as many at once as there are cores, and no more.
     decoding: CapacityLimiter
+    image_bytes: ByteBudget
 
 
 def _of(request: Request) -> Services:
@@ -27,3 +30,12 @@ def _of(request: Request) -> Services:
 
 
 FromApp = Annotated[Services, Depends(_of)]
+
+
+async def _share(services: FromApp) -> AsyncIterator[Take]:
+    with services.image_bytes.share() as take:
+        yield take
+
+
+# One per request: given back once its answer is out.
+ShareOfImageBytes = Annotated[Take, Depends(_share)]

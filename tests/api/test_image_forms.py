@@ -5,12 +5,13 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import respx
 from app.api.image_forms import image_or_url
 from app.errors import InvalidRequest, TooLarge
+from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -403,6 +404,41 @@ def test_endless_headers_of_a_part_are_not_collected(client: TestClient) -> None
 @pytest.mark.parametrize("kind", [JSON, UPLOAD, RAW, "text/plain"])
 def test_the_token_is_asked_for_before_a_byte_of_an_image_is_read(client: TestClient, kind: str) -> None:
     assert asked(client, kind, endless(b"")) == (401, "unauthorized", 0)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"json": {"url": IMAGE_URL}},
+        {"json": {"image": STANDARD}},
+        {"files": {"file": PNG}},
+        {"content": PNG, "headers": {"Content-Type": RAW}},
+    ],
+    ids=["URL", "base64", "file", "body"],
+)
+@respx.mock
+def test_more_bytes_of_images_than_a_worker_may_hold_are_refused_for_now(
+    narrow: TestClient, sent: dict[str, Any]
+) -> None:
+    respx.get(IMAGE_URL).respond(content=PNG)
+    with cast(FastAPI, narrow.app).state.services.image_bytes.share() as take:
+        take(8 * len(PNG) - 100)
+        crowded = post(narrow, sent)
+        text = narrow.post("/embed-text", json={"query": "a" * 200}, headers=AUTHORIZED)
+
+    assert refused(crowded) == (503, "overloaded")
+    assert crowded.headers["Retry-After"] == "1"
+    assert text.status_code == 200
+    assert post(narrow, sent).status_code == 200
+
+
+def test_bytes_of_images_that_were_answered_are_held_no_longer(narrow: TestClient) -> None:
+    good = {"content": PNG, "headers": {"Content-Type": RAW}}
+    bad = {"content": b"?" * len(PNG), "headers": {"Content-Type": RAW}}
+
+    statuses = [post(narrow, sent).status_code for _ in range(5) for sent in (good, bad)]
+
+    assert statuses == [200, 422] * 5
 
 
 @pytest.mark.parametrize("kind", [JSON, UPLOAD, RAW])
