@@ -8,7 +8,7 @@
     ├── ImageError              an image that can't be used; retrying is useless
     │   ├── UrlForbidden, ImageNotFound, ImageUnusable
     │   └── NotAnImage, UnsupportedFormat, ImageCorrupt, ImageTooManyPixels
-    ├── ImageHostFailed, ImageHostTimeout
+    ├── ImageHostFailed, ImageHostTimeout, DecodeTimeout
     ├── Overloaded, NotReady, DeadlineExceeded
     └── Internal
     StartError              stops the start with one line
@@ -132,7 +132,7 @@ class ImageCorrupt(ImageError):
 
 
 class ImageTooManyPixels(ImageError):
-    """An image with more pixels than the limit."""
+    """An image with more pixels than the limit, or a longer side than any picture."""
 
     code = "image_too_many_pixels"
 
@@ -149,6 +149,13 @@ class ImageHostTimeout(ServiceError):
 
     status = 504
     code = "image_host_timeout"
+
+
+class DecodeTimeout(ServiceError):
+    """Decoding an image took too long and was stopped. On a machine less busy it may not."""
+
+    status = 504
+    code = "decode_timeout"
 
 
 class Overloaded(ServiceError):

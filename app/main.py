@@ -5,7 +5,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from anyio import CapacityLimiter
 from fastapi import FastAPI
 
 from app import __version__
@@ -19,6 +18,7 @@ from app.embeddings.engines.choice import choose
 from app.embeddings.model import prepare
 from app.errors import StartError
 from app.images.budget import ByteBudget
+from app.images.decoders import Decoders
 from app.images.fetch import Fetcher
 from app.resources import cores
 from app.serving import Embedder
@@ -46,14 +46,17 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
 
     embedder = Embedder(load, max_queue=settings.max_queue_items, timeout_s=settings.request_timeout_s)
     fetcher = Fetcher(settings, user_agent=f"tate-embeddings/{__version__}")
+    decoders = Decoders(settings, threads or cores())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if settings.demonstration:
             logger.warning("%s is a demonstration: it knows generated pictures and no real ones", settings.model_name)
+        decoders.start()
         embedder.start()
         yield
         await embedder.stop()
+        await decoders.close()
         await fetcher.close()
 
     app = FastAPI(
@@ -67,7 +70,7 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
     )
     app.state.tokens = tokens
     image_bytes = ByteBudget(max(LARGE_IMAGES * settings.max_image_bytes, settings.max_body_bytes))
-    app.state.services = Services(settings, embedder, fetcher, CapacityLimiter(threads or cores()), image_bytes)
+    app.state.services = Services(settings, embedder, fetcher, decoders, image_bytes)
     errors.install(app)
     app.include_router(status.router)
     app.include_router(embed.router)

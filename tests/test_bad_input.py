@@ -346,3 +346,16 @@ def test_an_image_with_more_pixels_than_the_limit_is_not_decoded(serving: Servin
         answer = client.post("/embed-image", json={"url": IMAGE_URL}, headers=AUTHORIZED)
 
     assert refused(answer) == (422, "image_too_many_pixels")
+
+
+@respx.mock
+def test_an_image_that_takes_too_long_to_decode_is_given_up_and_the_service_stays_healthy(
+    serving: Serving, make_settings: MakeSettings
+) -> None:
+    respx.get(IMAGE_URL).respond(content=as_png(painting().resize((3000, 2000))))
+    with serving(make_settings(decode_timeout_s=0.001)) as client:
+        for _ in range(3):
+            answer = client.post("/embed-image", json={"url": IMAGE_URL}, headers=AUTHORIZED)
+            assert refused(answer) == (504, "decode_timeout")
+        assert client.get("/health").json()["status"] == "healthy"
+        assert client.post("/embed-text", json={"query": "x"}, headers=AUTHORIZED).status_code == 200

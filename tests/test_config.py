@@ -15,7 +15,7 @@ def test_without_an_environment_the_settings_are_the_documented_ones() -> None:
     assert (settings.engine, settings.device, settings.precision) == ("auto", "auto", "auto")
     assert (settings.max_image_bytes, settings.max_image_pixels) == (20 * 2**20, 50_000_000)
     assert (settings.max_body_bytes, settings.max_queue_items) == (64 * 2**20, 512)
-    assert (settings.fetch_timeout_s, settings.request_timeout_s) == (15, 120)
+    assert (settings.fetch_timeout_s, settings.decode_timeout_s, settings.request_timeout_s) == (15, 10, 120)
     assert (settings.allow_private_networks, settings.docs_enabled) == (False, True)
     assert settings.allowed_image_hosts == settings.auth_token == ()
 

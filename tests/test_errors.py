@@ -23,6 +23,7 @@ CODES = {
     "ImageTooManyPixels": (422, "image_too_many_pixels"),
     "ImageHostFailed": (502, "image_host_failed"),
     "ImageHostTimeout": (504, "image_host_timeout"),
+    "DecodeTimeout": (504, "decode_timeout"),
     "Overloaded": (503, "overloaded"),
     "NotReady": (503, "not_ready"),
     "DeadlineExceeded": (504, "deadline_exceeded"),

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Security
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
@@ -13,8 +12,7 @@ from app.api.image_forms import IMAGE_BODY, SentImage
 from app.api.schemas import ImageEmbedding, TextEmbedding, TextRequest
 from app.api.services import FromApp, Services, ShareOfImageBytes
 from app.auth import AuthenticatedRoute
-from app.embeddings.engines import Pixels, Vectors
-from app.images.decode import Picture, decode
+from app.embeddings.engines import Vectors
 from app.telemetry.timings import measured
 
 
@@ -52,15 +50,10 @@ async def embed_image(sent: SentImage, services: FromApp, take: ShareOfImageByte
     else:
         data = await services.fetcher.fetch(sent)
         take(len(data))
-
-    def look() -> tuple[Picture, Pixels]:
-        picture = decode(data, services.settings.max_image_pixels)
-        return picture, preprocessing(picture.image)
-
     with measured("decode"):
-        picture, pixels = await run_sync(look, limiter=services.decoding)
-    vector = await services.embedder.embed_picture(pixels)
-    return _answer(services, vector, sha256=picture.sha256, width=picture.width, height=picture.height)
+        seen = await services.decoders.look(data, preprocessing)
+    vector = await services.embedder.embed_picture(seen.pixels)
+    return _answer(services, vector, sha256=seen.sha256, width=seen.width, height=seen.height)
 
 
 def _answer(services: Services, vector: Vectors, **more: Any) -> JSONResponse:

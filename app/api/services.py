@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, cast
 
-from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from app.config import Settings
 from app.images.budget import ByteBudget, Take
+from app.images.decoders import Decoders
 from app.images.fetch import Fetcher
 from app.serving import Embedder
 
@@ -20,8 +20,7 @@ class Services:
     settings: Settings
     embedder: Embedder
     fetcher: Fetcher
-    # A decoded picture takes four bytes a pixel and a core: as many at once as there are cores, and no more.
-    decoding: CapacityLimiter
+    decoders: Decoders
     image_bytes: ByteBudget
 
 

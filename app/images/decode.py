@@ -18,6 +18,9 @@ FORMATS = (
 OTHER_FORMATS = (b"%!PS", b"8BPS", b"\x00\x00\x01\x00", b"<svg", b"\xff\x0a", b"\x00\x00\x00\x0cJXL ", b"qoif", b"P6")
 OTHER_BRANDS = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypjp2 ")
 
+# No encoder of JPEG goes further, and no picture that is one. Resizing costs tables as long as the sides.
+LONGEST_SIDE = 65_500
+
 Image.MAX_IMAGE_PIXELS = None  # the limit is ours to check; Pillow's own would only warn
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # by default every picture would take every core
 
@@ -43,7 +46,7 @@ class Picture:
 
 
 def decode(data: bytes, max_pixels: int) -> Picture:
-    """Decode an image.
+    """Decode an image; of an animation the first frame. Later ones aren't looked at, nor counted: that costs more.
 
     Raises:
         ImageError: it isn't one, can't be read, or is too large; the kind says which.
@@ -52,6 +55,8 @@ def decode(data: bytes, max_pixels: int) -> Picture:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.width * image.height > max_pixels:
             raise ImageTooManyPixels(f"The image has more than {max_pixels} pixels.")
+        if max(image.size) > LONGEST_SIDE:
+            raise ImageTooManyPixels(f"The image has more than {LONGEST_SIDE} pixels on a side.")
         image.load()
         return Picture(_rgb(ImageOps.exif_transpose(image)), sha256(data).hexdigest())
     except UnidentifiedImageError:
