@@ -1,16 +1,23 @@
 """Bytes to pictures: every kind that is read, and what is done to it first."""
 
 import io
+import struct
+import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
 import pytest
-from app.errors import ImageCorrupt, ImageTooManyPixels, NotAnImage, UnsupportedFormat
-from app.images.decode import decode
+from app.errors import ImageCorrupt, ImageError, ImageTooManyPixels, NotAnImage, UnsupportedFormat
+from app.images.decode import Picture, decode
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 LIMIT = 10_000_000
 RED, WHITE = (255, 0, 0), (255, 255, 255)
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8))
+KINDS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -25,7 +32,29 @@ def colour(image: Image.Image, at: tuple[int, int] = (0, 0)) -> tuple[int, ...]:
     return tuple(int(value) for value in found)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def decoded(data: bytes) -> Picture | None:
+    """A picture that can be worked with, or nothing if it was refused; whatever else is raised fails the test."""
+    try:
+        picture = decode(data, 100_000)
+    except ImageError:
+        return None
+    assert picture.image.mode == "RGB"
+    assert len(picture.image.tobytes()) == 3 * picture.width * picture.height <= 300_000
+    return picture
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes, *, interlaced: bool = False) -> bytes:
+    """A PNG as its specification has it, of depths and kinds that Pillow doesn't write."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
+    parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_promised_format_is_read(kind: str) -> None:
     picture = decode(encoded(Image.new("RGB", (40, 30), RED), kind), LIMIT)
 
@@ -63,6 +92,23 @@ def test_a_photograph_is_turned_the_way_its_camera_was_held(orientation: int) ->
 
     assert (picture.width, picture.height) == (40, 20)
     assert picture.image.tobytes() == upright.tobytes()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "TIFF"])
+def test_other_formats_say_how_their_camera_was_held_as_well(kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.new("RGB", (48, 32), WHITE)
+    stored.paste(RED, (0, 0, 24, 16))
+    corner = {1: (0, 0), 2: (1, 0), 3: (1, 1), 4: (0, 1), 5: (0, 0), 6: (1, 0), 7: (1, 1), 8: (0, 1)}[orientation]
+
+    image = decode(encoded(stored, kind, exif=exif), LIMIT).image
+
+    assert image.size == ((48, 32) if orientation < 5 else (32, 48))
+    quarters = [(image.width * (2 * x + 1) // 4, image.height * (2 * y + 1) // 4) for x in (0, 1) for y in (0, 1)]
+    red = image.width * (2 * corner[0] + 1) // 4, image.height * (2 * corner[1] + 1) // 4
+    assert [at for at in quarters if colour(image, at)[1] < 128] == [red]
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -106,6 +152,80 @@ def test_other_colour_models_become_rgb(mode: str) -> None:
     assert decode(encoded(Image.new("RGB", (4, 4), RED).convert(mode), kind), LIMIT).image.mode == "RGB"
 
 
+@pytest.mark.parametrize(("depth", "value"), [(1, 0x80), (2, 0xC0), (4, 0xF0), (8, 0xFF), (16, 0xFFFF)])
+def test_grey_of_every_depth_goes_from_black_to_white(depth: int, value: int) -> None:
+    row = value.to_bytes(2 if depth == 16 else 1, "big") + (bytes(2) if depth == 16 else bytes(1))
+
+    image = decode(png(2, 1, depth, 0, b"\x00" + row), LIMIT).image
+
+    assert (colour(image), colour(image, (1, 0))) == (WHITE, (0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("kind", "pixel", "expected"),
+    [
+        (2, (65535, 32896, 0), (255, 128, 0)),
+        (4, (32896, 65535), (128, 128, 128)),
+        (4, (32896, 0), WHITE),
+        (6, (65535, 32896, 0, 65535), (255, 128, 0)),
+        (6, (65535, 32896, 0, 0), WHITE),
+    ],
+    ids=["RGB", "grey, opaque", "grey, clear", "RGBA, opaque", "RGBA, clear"],
+)
+def test_sixteen_bits_of_every_kind_of_png_are_read(
+    kind: int, pixel: tuple[int, ...], expected: tuple[int, ...]
+) -> None:
+    assert (
+        colour(decode(png(1, 1, 16, kind, b"\x00" + struct.pack(f">{len(pixel)}H", *pixel)), LIMIT).image) == expected
+    )
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I", "I;16", "F"])
+def test_every_mode_that_tiff_has_becomes_rgb(mode: str) -> None:
+    assert decode(encoded(Image.new(mode, (5, 3)), "TIFF"), LIMIT).image.mode == "RGB"
+
+
+def test_an_interlaced_png_is_read() -> None:
+    first_pass = b"\x00" + bytes(RED)  # of a picture of one pixel there is no more
+
+    assert colour(decode(png(1, 1, 8, 2, first_pass, interlaced=True), LIMIT).image) == RED
+
+
+def test_an_interlaced_png_has_the_pixels_of_a_plain_one() -> None:
+    values = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    woven = b"".join(
+        b"\x00" + row.tobytes() for top, left, down, across in passes for row in values[top::down, left::across]
+    )
+
+    image = decode(png(8, 8, 8, 0, woven, interlaced=True), LIMIT).image
+
+    assert np.array_equal(np.asarray(image)[:, :, 0], values)
+
+
+def test_a_progressive_jpeg_has_the_pixels_of_a_plain_one() -> None:
+    plain, progressive = (decode(encoded(NOISE, "JPEG", progressive=choice), LIMIT).image for choice in (False, True))
+
+    assert plain.tobytes() == progressive.tobytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (3, 1)])
+def test_the_smallest_pictures_are_read(kind: str, size: tuple[int, int]) -> None:
+    assert decode(encoded(Image.new("RGB", size, RED), kind), LIMIT).image.size == size
+
+
+@pytest.mark.parametrize("size", [(1, 20_000), (20_000, 1), (1, 65_500)])
+def test_a_picture_may_be_very_narrow(size: tuple[int, int]) -> None:
+    assert decode(encoded(Image.new("RGB", size, RED)), LIMIT).image.size == size
+
+
+@pytest.mark.parametrize("size", [(1, 65_501), (65_501, 1)])
+def test_a_side_longer_than_that_of_any_picture_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageTooManyPixels):
+        decode(encoded(Image.new("1", size)), LIMIT)
+
+
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
 def test_the_first_picture_of_an_animation_counts(kind: str) -> None:
     frames = [Image.new("RGB", (8, 8), shade) for shade in (RED, WHITE)]
@@ -115,8 +235,17 @@ def test_the_first_picture_of_an_animation_counts(kind: str) -> None:
     assert np.allclose(colour(picture.image), RED, atol=6)
 
 
+@pytest.mark.parametrize("kind", ["GIF", "TIFF"])
+def test_what_follows_the_first_picture_of_an_animation_is_not_looked_at(kind: str) -> None:
+    alone = encoded(NOISE, kind)
+    data = encoded(NOISE, kind, save_all=True, append_images=[NOISE.rotate(90)] * 3)
+    damaged = data[: len(alone) + 300] + b"\xff" * (len(data) - len(alone) - 300)
+
+    assert decode(damaged, LIMIT).image.tobytes() == decode(alone, LIMIT).image.tobytes()
+
+
 def test_a_picture_over_the_limit_is_refused_by_its_header_alone() -> None:
-    bomb = encoded(Image.new("1", (20_000, 20_000)))
+    bomb = png(20_000, 20_000, 1, 0, b"")
 
     with pytest.raises(ImageTooManyPixels):
         decode(bomb, LIMIT)
@@ -145,3 +274,69 @@ def test_a_picture_of_another_format_is_said_to_be_one(head: bytes) -> None:
 def test_what_is_no_picture_is_said_to_be_none(data: bytes) -> None:
     with pytest.raises(NotAnImage):
         decode(data, LIMIT)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_cut_anywhere_is_a_picture_or_refused(kind: str) -> None:
+    data = encoded(NOISE, kind)
+
+    for length in range(0, len(data), 10):
+        decoded(data[:length])
+    assert decoded(data)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_with_a_byte_turned_over_is_a_picture_or_refused(kind: str) -> None:
+    data = encoded(NOISE, kind)
+
+    for at in range(min(len(data), 200)):
+        decoded(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_follows_a_picture_changes_nothing(kind: str) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("index.html", "<script>alert(1)</script>")
+    data = encoded(NOISE, kind)
+
+    assert decode(data + archive.getvalue(), LIMIT).image.tobytes() == decode(data, LIMIT).image.tobytes()
+
+
+def test_a_picture_within_a_file_of_another_kind_is_not_looked_for() -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("picture.png", encoded(NOISE))
+
+    for head in (archive.getvalue(), b"%PDF-1.4\n" + encoded(NOISE, "JPEG"), b"<html>" + encoded(NOISE)):
+        with pytest.raises(NotAnImage):
+            decode(head, LIMIT)
+
+
+@pytest.mark.parametrize("head", [b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
+def test_a_drawing_is_of_a_format_that_is_not_read(head: bytes) -> None:
+    with pytest.raises(UnsupportedFormat):
+        decode(head, LIMIT)
+
+
+HEADS = [b"", *(encoded(NOISE, kind)[:40] for kind in KINDS)]
+
+
+@given(st.sampled_from(HEADS), st.binary(max_size=400))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_are_a_picture_or_refused(head: bytes, rest: bytes) -> None:
+    decoded(head + rest)
+
+
+FILES = [encoded(NOISE, kind) for kind in KINDS]
+FILES += [encoded(NOISE, "JPEG", progressive=True), encoded(NOISE.convert("P"), "PNG"), encoded(NOISE.convert("LA"))]
+FILES += [encoded(NOISE, "TIFF", compression=name) for name in ("tiff_lzw", "tiff_adobe_deflate", "jpeg")]
+
+
+@given(st.sampled_from(FILES), st.lists(st.tuples(st.integers(0, 5000), st.binary(max_size=8)), max_size=6))
+@settings(max_examples=500, deadline=None)
+def test_a_file_with_bytes_replaced_is_a_picture_or_refused(data: bytes, changes: list[tuple[int, bytes]]) -> None:
+    for at, new in changes:
+        place = at % len(data)
+        data = data[:place] + new + data[place + len(new) :]
+    decoded(data)
