@@ -93,12 +93,16 @@ class ImageError(ServiceError):
 
 
 class UrlForbidden(ImageError):
-    """The scheme, port, user info, host or address of a URL isn't allowed. One text, whatever was found behind."""
+    """The scheme, port, user info, host or address of a URL isn't allowed.
+
+    One text, whatever was found behind; `reason` is for the log alone.
+    """
 
     code = "url_forbidden"
 
-    def __init__(self) -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__("This URL is not allowed.")
+        self.reason = reason
 
 
 class ImageNotFound(ImageError):

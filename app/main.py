@@ -1,8 +1,10 @@
 """Wiring only: settings in, an application out. `uvicorn app.main:app` finds `app` here."""
 
+import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -19,7 +21,7 @@ from app.embeddings.model import prepare
 from app.errors import StartError
 from app.images.budget import ByteBudget
 from app.images.decoders import Decoders
-from app.images.fetch import Fetcher
+from app.images.fetch import MAX_CONNECTIONS, Fetcher
 from app.resources import cores
 from app.serving import Embedder
 from app.telemetry import logs
@@ -50,6 +52,8 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Names are looked up in these threads, and one whose name server is silent keeps its thread for long.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MAX_CONNECTIONS, "look-up"))
         if settings.demonstration:
             logger.warning("%s is a demonstration: it knows generated pictures and no real ones", settings.model_name)
         decoders.start()

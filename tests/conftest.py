@@ -40,6 +40,11 @@ def _no_settings_of_this_machine() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.images.retries.WAITS_S", (0.0, 0.0))
+
+
 @pytest.fixture(scope="session")
 def vit_b_32(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of the real architecture with random weights, which cost as much as real ones."""

@@ -1,6 +1,8 @@
 """What callers get wrong, and what their image hosts do: each with its status and code."""
 
+import asyncio
 import json
+import threading
 from typing import Any
 
 import httpx
@@ -288,6 +290,17 @@ def test_what_the_image_host_answers_decides(client: TestClient, status: int, ex
     respx.get(IMAGE_URL).respond(status)
 
     assert refused(client.post("/embed-image", json={"url": IMAGE_URL}, headers=AUTHORIZED)) == expected
+
+
+def test_silent_name_servers_do_not_hold_up_other_look_ups(client: TestClient) -> None:
+    all_at_once = threading.Barrier(50)
+
+    async def look_up() -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(None, all_at_once.wait, 10) for _ in range(50)))
+
+    assert client.portal is not None
+    client.portal.call(look_up)
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,16 @@ def test_the_example_of_a_dot_env_file_names_only_settings() -> None:
     assert {name.lower() for name in named} <= set(Settings.model_fields)
 
 
-@pytest.mark.parametrize("name", ["README.md", "AI_CONTEXT.md", "docs/configuration.md", "CHANGELOG.md"])
+def test_every_test_that_the_threats_name_exists() -> None:
+    named = re.findall(r"`(tests/[a-z_/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "security.md").read_text("utf-8"))
+
+    assert named
+    assert all(f"def {test}" in (ROOT / path).read_text("utf-8") for path, test in named)
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "AI_CONTEXT.md", "docs/configuration.md", "docs/security.md", "CHANGELOG.md"]
+)
 def test_every_link_between_documents_leads_somewhere(name: str) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text("utf-8"))
 

@@ -43,6 +43,7 @@ def configure(level: str, form: Literal["auto", "json", "console"]) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-    # A line per request is ours to write; these would write it again, httpx with the URL's query string.
-    for name in ("uvicorn.access", "httpx", "httpx2"):
+    # A line per request is ours to write; these would write it again, httpx with the URL's query string and httpcore
+    # with the headers of image hosts.
+    for name in ("uvicorn.access", "httpx", "httpx2", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,7 +1,7 @@
 """Which addresses may be dialled."""
 
 import pytest
-from app.images.addresses import is_allowed
+from app.images.addresses import is_allowed, refusal
 
 PUBLIC = ["8.8.8.8", "93.184.216.34", "1.1.1.1", "2606:4700::1111", "2a00:1450:4001:81b::200e"]
 PRIVATE = [
@@ -16,9 +16,15 @@ PRIVATE = [
     "fd12::1",
 ]
 METADATA = ["169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254",
-            "fd20:ce::254", "fe80::1"]  # fmt: skip
+            "fd20:ce::254", "fe80::1", "fd00:ec2::23", "fd00:c1::a9fe:a9fe", "fd00:42::42", "fd00:a9fe:a9fe::1",
+            "fd00:100::100:200", "fe80::a9fe:a9fe", "169.254.42.42", "169.254.0.23"]  # fmt: skip
 OTHERS = [
     "0.0.0.0",
+    "0.1.2.3",
+    "192.0.0.9",
+    "2001:10::1",
+    "100::1",
+    "4000::1",
     "::",
     "224.0.0.1",
     "255.255.255.255",
@@ -67,6 +73,29 @@ def test_no_other_address_is_allowed(address: str) -> None:
     assert not is_allowed(address, private=False)
 
 
-@pytest.mark.parametrize("address", [address for address in OTHERS if ":" in address and address[0] in ":6f"])
-def test_an_address_that_hides_another_is_not_allowed_even_on_private_networks(address: str) -> None:
+@pytest.mark.parametrize("address", OTHERS)
+def test_private_networks_open_no_other_address(address: str) -> None:
     assert not is_allowed(address, private=True)
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("127.0.0.1", "loopback"),
+        ("10.0.0.1", "private"),
+        ("100.64.0.1", "carrier-grade"),
+        ("100.100.100.200", "metadata"),
+        ("169.254.169.254", "metadata"),
+        ("169.254.1.1", "link-local"),
+        ("0.0.0.0", "unspecified"),
+        ("224.0.0.1", "multicast"),
+        ("192.0.2.1", "documentation"),
+        ("::ffff:8.8.8.8", "embedded"),
+        ("2001:0:1::1", "embedded"),
+        ("255.255.255.255", "reserved"),
+        ("4000::1", "reserved"),
+        ("8.8.8.8", None),
+    ],
+)
+def test_a_refusal_names_the_class_of_the_address(address: str, name: str | None) -> None:
+    assert refusal(address, private=False) == name
