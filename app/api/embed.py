@@ -45,11 +45,7 @@ async def embed_text(body: TextRequest, services: FromApp) -> JSONResponse:
 async def embed_image(sent: SentImage, services: FromApp, take: ShareOfImageBytes) -> JSONResponse:
     """The unit vector of an image: behind a URL, in JSON, as an uploaded file, or as the body itself."""
     preprocessing = services.embedder.model.preprocessing  # before the fetch: without a model there is no use in it
-    if isinstance(sent, bytes):
-        data = sent
-    else:
-        data = await services.fetcher.fetch(sent)
-        take(len(data))
+    data = sent if isinstance(sent, bytes) else await services.fetcher.fetch(sent, take)
     with measured("decode"):
         seen = await services.decoders.look(data, preprocessing)
     vector = await services.embedder.embed_picture(seen.pixels)

@@ -150,7 +150,7 @@ class _Process:
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-W", "ignore", "-m", "app.images.child", *arguments],
                     stdin=theirs.fileno(),
-                    env=os.environ | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                    env=_without_settings() | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(sys.path)},
                     start_new_session=True,  # Ctrl-C on a terminal is for the service, which closes what it has open
                 )
             except OSError:
@@ -195,6 +195,11 @@ class _Process:
                 raise EOFError("the decoder has ended")
             rest = rest[count:]
         return received
+
+
+def _without_settings() -> dict[str, str]:
+    """The environment but for the service's settings: what meets hostile bytes should hold no secret."""
+    return {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
 
 
 def _seen(report: dict[str, Any], pixels: bytearray) -> Seen:

@@ -16,6 +16,7 @@ import httpx
 
 from app.config import Settings
 from app.errors import ImageHostFailed, ImageHostTimeout, ImageNotFound, ImageUnusable, TooLarge, UrlForbidden
+from app.images.budget import Take
 from app.images.dial import GuardedBackend, NoSuchName
 from app.images.retries import TRIES, Clock, Temporary, asked_wait_s, tried
 from app.images.urls import UrlRules, shown
@@ -56,8 +57,12 @@ class Fetcher:
         # An address that doesn't answer leaves time for another, and for another try.
         self._timeout = httpx.Timeout(self._timeout_s, connect=self._timeout_s / TRIES)
 
-    async def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str, take: Take = lambda _: None) -> bytes:
         """The bytes behind an http(s) URL.
+
+        Args:
+            url: where they are.
+            take: is told of bytes as they arrive, and may refuse them.
 
         Raises:
             ServiceError: one of those for images, their hosts and URLs.
@@ -66,7 +71,7 @@ class Fetcher:
             try:
                 target = self._rules.admit(url)
                 async with asyncio.timeout(self._timeout_s):
-                    return await tried(lambda: self._attempt(target), self._timeout_s, self._clock)
+                    return await tried(lambda: self._attempt(target, take), self._timeout_s, self._clock)
             except UrlForbidden as refused:
                 logger.warning("refused %s: %s", shown(url), refused.reason)
                 raise
@@ -79,9 +84,9 @@ class Fetcher:
         """Close the connections that are kept open."""
         await self._transport.aclose()
 
-    async def _attempt(self, url: httpx.URL) -> bytes:
+    async def _attempt(self, url: httpx.URL, take: Take) -> bytes:
         try:
-            return await self._follow(url)
+            return await self._follow(url, take)
         except httpx.ConnectTimeout as error:
             raise Temporary(ImageHostTimeout("The image's host took too long.")) from error
         except httpx.ConnectError as error:
@@ -89,12 +94,12 @@ class Fetcher:
                 raise
             raise Temporary(ImageHostFailed("The image's host could not be reached.")) from error
 
-    async def _follow(self, url: httpx.URL) -> bytes:
+    async def _follow(self, url: httpx.URL, take: Take) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):
             turn = self._turns.setdefault(url.host, asyncio.Semaphore(MAX_CONNECTIONS_PER_HOST))
             async with turn, self._answer(url) as response:
                 if response.status_code not in REDIRECTS or "location" not in response.headers:
-                    return await self._read(response)
+                    return await self._read(response, take)
                 location = response.headers["location"]
             url = self._rules.admit_redirect(url, location)
         raise ImageUnusable("The image's URL redirects too often.")
@@ -108,7 +113,7 @@ class Fetcher:
         finally:
             await response.aclose()
 
-    async def _read(self, response: httpx.Response) -> bytes:
+    async def _read(self, response: httpx.Response, take: Take) -> bytes:
         status = response.status_code
         if status >= 500 or status in TEMPORARY:
             wait_s = asked_wait_s(response.headers.get("retry-after", ""), self._clock)
@@ -128,6 +133,7 @@ class Fetcher:
             received += chunk
             if len(received) > self._max_bytes:
                 raise too_large
+            take(len(chunk))
         return bytes(received)
 
 

@@ -13,6 +13,7 @@ import httpcore
 import httpx
 import pytest
 from app.config import Settings
+from app.images.budget import Take
 from app.images.fetch import Fetcher
 from app.images.retries import Clock
 
@@ -122,13 +123,13 @@ def _doors_of_this_machine() -> Iterator[None]:
             door.accept()
 
 
-def fetch(url: str, clock: Clock | None = None, **changes: Any) -> bytes:
+def fetch(url: str, clock: Clock | None = None, take: Take = lambda _: None, **changes: Any) -> bytes:
     """One fetch with its own fetcher; loopback is allowed unless a test says otherwise."""
 
     async def run() -> bytes:
         fetcher = Fetcher(Settings.load(**{"allow_private_networks": True} | changes), "tate-embeddings/test", clock)
         try:
-            return await fetcher.fetch(url)
+            return await fetcher.fetch(url, take)
         finally:
             await fetcher.close()
 

@@ -62,6 +62,10 @@ def modules(image: Image.Image) -> Pixels:
     return np.frombuffer(json.dumps(list(sys.modules)).encode(), np.uint8)
 
 
+def environment(image: Image.Image) -> Pixels:
+    return np.frombuffer(json.dumps(dict(os.environ)).encode(), np.uint8)
+
+
 @dataclass(frozen=True)
 class Visit:
     """Connects to a port and stays until it is let go."""

@@ -339,6 +339,20 @@ def test_nothing_heavy_is_imported_by_a_decoder() -> None:
     finished(work())
 
 
+def test_a_decoder_is_not_told_the_service_s_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTH_TOKEN", "a-secret-of-the-service")
+    monkeypatch.setenv("SOMETHING_ELSE", "something")
+
+    async def work() -> None:
+        async with running() as decoders:
+            seen = await decoders.look(PICTURE, harm.environment)
+        told = json.loads(seen.pixels.tobytes())
+        assert "AUTH_TOKEN" not in told
+        assert told["SOMETHING_ELSE"] == "something"
+
+    finished(work())
+
+
 def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 

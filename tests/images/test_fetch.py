@@ -5,7 +5,7 @@ import threading
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-from app.errors import ImageHostFailed, ImageHostTimeout, ImageUnusable, TooLarge, UrlForbidden
+from app.errors import ImageHostFailed, ImageHostTimeout, ImageUnusable, Overloaded, TooLarge, UrlForbidden
 from app.images.fetch import MAX_REDIRECTS
 
 from tests.images.conftest import PUBLIC, Dialler, Names, fetch
@@ -25,6 +25,21 @@ def test_the_fetcher_says_who_it_is_and_asks_for_no_encoding(host: Host) -> None
 
     assert host.asked[0].headers["User-Agent"] == "tate-embeddings/test"
     assert host.asked[0].headers["Accept-Encoding"] == "identity"
+
+
+def test_bytes_are_taken_as_they_arrive_and_may_be_refused(host: Host) -> None:
+    host.answers["/a.png"] = content(b"x" * 1_000_000)
+    taken: list[int] = []
+
+    def take(count: int) -> None:
+        taken.append(count)
+        if sum(taken) > 100_000:
+            raise Overloaded("enough")
+
+    with pytest.raises(Overloaded):
+        fetch(host.url("/a.png"), take=take)
+
+    assert 100_000 < sum(taken) < 1_000_000
 
 
 def test_a_loopback_address_is_not_dialled(host: Host) -> None:
