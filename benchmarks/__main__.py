@@ -15,7 +15,7 @@ from app.embeddings import EmbeddingModel
 from app.embeddings.engines.openvino import native
 from app.resources import cores
 
-from benchmarks import fidelity, footprint, speed
+from benchmarks import decoding, fidelity, footprint, speed
 
 ARCHITECTURE = "ViT-B-32"
 
@@ -38,6 +38,7 @@ def main() -> None:
         print(f"{_machine()}, {cores()} cores, Python {platform.python_version()}, torch {torch.__version__}\n")
         print(fidelity.table(original, models))
         print(speed.table(original, models))
+        print(decoding.table())
         del original, models
         print(footprint.table(checkpoint, Path(folder), precisions))
 
