@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=64 * MIB, ge=1, examples=["67108864"])
     fetch_timeout_s: float = Field(default=15, gt=0, allow_inf_nan=False, examples=["15"])
     decode_timeout_s: float = Field(default=10, gt=0, allow_inf_nan=False, examples=["10"])
+    max_batch_items: int = Field(default=256, ge=1, examples=["256"])
     max_queue_items: int = Field(default=512, ge=1, examples=["512"])
     request_timeout_s: float = Field(default=120, gt=0, allow_inf_nan=False, examples=["120"])
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(default="INFO", examples=["INFO"])

@@ -4,7 +4,7 @@
     ├── InvalidRequest
     │   └── UndecodableBody     400, where the others of this family are 422
     ├── Unauthorized
-    ├── NotFound, MethodNotAllowed, TooLarge, UnsupportedMediaType
+    ├── NotFound, UnknownModel, MethodNotAllowed, TooLarge, UnsupportedMediaType
     ├── ImageError              an image that can't be used; retrying is useless
     │   ├── UrlForbidden, ImageNotFound, ImageUnusable
     │   └── NotAnImage, UnsupportedFormat, ImageCorrupt, ImageTooManyPixels
@@ -24,7 +24,10 @@ from typing import ClassVar
 
 
 class ServiceError(Exception):
-    """A request that fails: `status` for HTTP, `code` for programs, `detail` for people."""
+    """A request that fails: `status` for HTTP, `code` for programs, `detail` for people.
+
+    `field` names what in the request is at fault, where one thing is.
+    """
 
     status: ClassVar[int]
     code: ClassVar[str]
@@ -33,6 +36,7 @@ class ServiceError(Exception):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.field: str | None = None
 
 
 class InvalidRequest(ServiceError):
@@ -63,6 +67,13 @@ class NotFound(ServiceError):
 
     status = 404
     code = "not_found"
+
+
+class UnknownModel(ServiceError):
+    """A caller asks for another model than the one that is served."""
+
+    status = 404
+    code = "model_not_found"
 
 
 class MethodNotAllowed(ServiceError):
@@ -190,6 +201,9 @@ class Internal(ServiceError):
 
     status = 500
     code = "internal"
+
+    def __init__(self) -> None:
+        super().__init__("Something went wrong on our side; the log knows it by this request's id.")
 
 
 class StartError(Exception):

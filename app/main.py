@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import embed, errors, status
+from app.api import embed, errors, lists, openai, openapi, status
 from app.api.middleware import RequestContext
 from app.api.services import Services
 from app.auth import Tokens
@@ -23,7 +24,7 @@ from app.images.budget import ByteBudget
 from app.images.decoders import Decoders
 from app.images.fetch import MAX_CONNECTIONS, Fetcher
 from app.resources import cores
-from app.serving import Embedder
+from app.serving import Embedder, Pictures
 from app.telemetry import logs
 
 logger = logging.getLogger(__name__)
@@ -68,16 +69,19 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
         docs_url="/docs" if settings.docs_enabled else None,
         redoc_url="/redoc" if settings.docs_enabled else None,
         openapi_url="/openapi.json" if settings.docs_enabled else None,
     )
     app.state.tokens = tokens
     image_bytes = ByteBudget(max(LARGE_IMAGES * settings.max_image_bytes, settings.max_body_bytes))
-    app.state.services = Services(settings, embedder, fetcher, decoders, image_bytes)
+    pictures = Pictures(embedder, fetcher, decoders, image_bytes, settings.request_timeout_s)
+    app.state.services = Services(settings, embedder, pictures, image_bytes, started=time.time())
     errors.install(app)
-    app.include_router(status.router)
-    app.include_router(embed.router)
+    for room in (status, embed, lists, openai):
+        app.include_router(room.router)
+    openapi.complete(app)
     app.add_middleware(RequestContext)
     return app
 

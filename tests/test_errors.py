@@ -11,6 +11,7 @@ CODES = {
     "UndecodableBody": (400, "invalid_request"),
     "Unauthorized": (401, "unauthorized"),
     "NotFound": (404, "not_found"),
+    "UnknownModel": (404, "model_not_found"),
     "MethodNotAllowed": (405, "method_not_allowed"),
     "TooLarge": (413, "too_large"),
     "UnsupportedMediaType": (415, "unsupported_media_type"),

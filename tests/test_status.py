@@ -127,11 +127,13 @@ def test_the_examples_of_the_documentation_are_valid_requests(client: TestClient
 
 
 def test_every_form_of_an_image_is_documented(client: TestClient) -> None:
-    body = client.get("/openapi.json").json()["paths"]["/embed-image"]["post"]["requestBody"]
+    document = client.get("/openapi.json").json()
+    body = document["paths"]["/embed-image"]["post"]["requestBody"]
 
-    json_forms = body["content"]["application/json"]["schema"]["oneOf"]
+    json_forms = [form["$ref"] for form in body["content"]["application/json"]["schema"]["oneOf"]]
+    schemas = document["components"]["schemas"]
     upload = body["content"]["multipart/form-data"]["schema"]
-    assert [form["required"] for form in json_forms] == [["url"], ["image"]]
+    assert [schemas[form.rpartition("/")[2]]["required"] for form in json_forms] == [["url"], ["image"]]
     assert (upload["required"], upload["properties"]["file"]["format"]) == (["file"], "binary")
     assert body["content"]["image/*"]["schema"]["format"] == "binary"
 

@@ -1,41 +1,32 @@
-"""How much may come in as a body, and what: refused by content type before it is read, and by size while it is."""
+"""How much may come in as a body: refused by what it claims to be before it is read, and by its size while it is."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from app.errors import ServiceError, TooLarge, UndecodableBody, UnsupportedMediaType
+from app.errors import TooLarge, UndecodableBody
 from app.images.budget import Take
 
 
 class BoundedRoute(APIRoute):
     """A route whose body is bounded by `MAX_BODY_BYTES`.
 
-    What a route declares to FastAPI as its body has to come as JSON. A route that declares none and reads its body
-    itself says itself which content types it takes.
+    Its routes read their bodies themselves: what FastAPI is told of, it reads before anything else is looked at.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def handle_bounded(request: Request) -> Response:
-            if self.body_field is not None and not is_json(request):
-                raise UnsupportedMediaType("Send the body as 'Content-Type: application/json'.")
             limit: int = request.app.state.services.settings.max_body_bytes
             try:
                 return await handle(bounded(request, limit, "body"))
             except ClientDisconnect:
                 raise UndecodableBody("The body broke off.") from None
-            except HTTPException as error:
-                # FastAPI turns whatever goes wrong while it reads a body into one of these.
-                if isinstance(error.__cause__, ServiceError):
-                    raise error.__cause__ from None
-                raise
 
         return handle_bounded
 
@@ -49,6 +40,16 @@ def is_json(request: Request) -> bool:
     """Whether a body is JSON, by any of its names."""
     kind = content_type(request)
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def not_too_many(items: int, most: int) -> None:
+    """Check a list's length.
+
+    Raises:
+        TooLarge: there are more items than a request may have.
+    """
+    if items > most:
+        raise TooLarge(f"At most {most} items may come in one request.")
 
 
 def bounded(request: Request, limit: int, what: str) -> Request:

@@ -1,19 +1,20 @@
 """`/embed-text` and `/embed-image`: one thing in, one unit vector out."""
 
-from typing import Any
+from typing import Annotated
 
 from fastapi import APIRouter, Security
-from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 
+from app.api.answers import Answer, with_origin
 from app.api.bodies import BoundedRoute
 from app.api.errors import documented
-from app.api.image_forms import IMAGE_BODY, SentImage
+from app.api.image_forms import IMAGE_CONTENT, SentImage
+from app.api.json_bodies import documented_body, json_body, json_content
 from app.api.schemas import ImageEmbedding, TextEmbedding, TextRequest
 from app.api.services import FromApp, Services, ShareOfImageBytes
 from app.auth import AuthenticatedRoute
-from app.embeddings.engines import Vectors
-from app.telemetry.timings import measured
+from app.images.budget import Take
+from app.serving import Source
 
 
 class EmbedRoute(AuthenticatedRoute, BoundedRoute):
@@ -21,47 +22,40 @@ class EmbedRoute(AuthenticatedRoute, BoundedRoute):
 
 
 # The dependency is what OpenAPI's Authorize button needs; the route class is what checks.
-router = APIRouter(
-    tags=["embed"],
-    route_class=EmbedRoute,
-    dependencies=[Security(HTTPBearer(auto_error=False))],
-    strict_content_type=False,
+TOKEN = Security(HTTPBearer(auto_error=False))
+
+router = APIRouter(tags=["embed"], route_class=EmbedRoute, dependencies=[TOKEN], strict_content_type=False)
+
+
+@router.post(
+    "/embed-text",
+    response_model=TextEmbedding,
+    responses=documented(401, 413, 415, 422, 500, 503, 504),
+    openapi_extra=documented_body(json_content(TextRequest)),
 )
-
-
-@router.post("/embed-text", response_model=TextEmbedding, responses=documented(401, 413, 415, 422, 500, 503, 504))
-async def embed_text(body: TextRequest, services: FromApp) -> JSONResponse:
+async def embed_text(body: Annotated[TextRequest, json_body(TextRequest)], services: FromApp) -> Answer:
     """The unit vector of a text."""
-    vector, tokens = await services.embedder.embed_text(body.query)
-    return _answer(services, vector, truncated=tokens.truncated)
+    return await one_text(body.query, services)
 
 
 @router.post(
     "/embed-image",
     response_model=ImageEmbedding,
     responses=documented(401, 413, 415, 422, 500, 502, 503, 504),
-    openapi_extra={"requestBody": IMAGE_BODY},
+    openapi_extra=documented_body(IMAGE_CONTENT),
 )
-async def embed_image(sent: SentImage, services: FromApp, take: ShareOfImageBytes) -> JSONResponse:
+async def embed_image(sent: SentImage, services: FromApp, take: ShareOfImageBytes) -> Answer:
     """The unit vector of an image: behind a URL, in JSON, as an uploaded file, or as the body itself."""
-    preprocessing = services.embedder.model.preprocessing  # before the fetch: without a model there is no use in it
-    data = sent if isinstance(sent, bytes) else await services.fetcher.fetch(sent, take)
-    with measured("decode"):
-        seen = await services.decoders.look(data, preprocessing)
-    vector = await services.embedder.embed_picture(seen.pixels)
-    return _answer(services, vector, sha256=seen.sha256, width=seen.width, height=seen.height)
+    return await one_image(sent, services, take)
 
 
-def _answer(services: Services, vector: Vectors, **more: Any) -> JSONResponse:
-    model = services.embedder.model
-    return JSONResponse(
-        {
-            "embedding": vector.tolist(),
-            "dimensions": model.dimensions,
-            "model": services.settings.model_name,
-            "pretrained": services.settings.pretrained,
-            "device": model.engine.device,
-            "space": model.space,
-            **more,
-        }
-    )
+async def one_text(text: str, services: Services) -> Answer:
+    """The answer to one text."""
+    vector, tokens = await services.embedder.embed_text(text)
+    return with_origin(services, embedding=vector, truncated=tokens.truncated)
+
+
+async def one_image(source: Source, services: Services, take: Take) -> Answer:
+    """The answer to one image."""
+    seen = await services.pictures.embed(source, take)
+    return with_origin(services, embedding=seen.vector, sha256=seen.sha256, width=seen.width, height=seen.height)

@@ -8,8 +8,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from app.api.openai_schemas import OpenAIError, OpenAIProblem
 from app.api.schemas import Problem
 from app.errors import (
+    Internal,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
@@ -21,26 +23,32 @@ from app.errors import (
 
 logger = logging.getLogger(__name__)
 
+# Where a wrong body is called 400: callers of these routes know it so.
+OPENAI = "/v1/"
+LISTS = "/embed/"
+
 # What a person is told about a field, by pydantic's name for the fault.
 FAULTS = {
     "missing": "{field} is missing.",
     "extra_forbidden": "{field} is not a field of this route.",
     "string_type": "{field} must be a string.",
-    "json_invalid": "The body is not valid JSON.",
-    "model_attributes_type": "The body must be a JSON object.",
-    "model_type": "The body must be a JSON object.",
-    "dict_type": "The body must be a JSON object.",
+    "list_type": "{field} must be a list.",
+    "too_short": "{field} is empty.",
+    "blank": "{field} is blank.",
+    "input": "{field} must be a text that isn't blank, the model's own token ids, an image, or a list of these.",
 }
 EXAMPLES = {
     401: ("No valid token.", "unauthorized", "A valid bearer token is needed: send 'Authorization: Bearer <token>'."),
+    404: ("Another model is served here.", "model_not_found", "This model is not served here; 'ViT-B-32' is."),
     413: ("The body, the text or the image is over its limit.", "too_large", "The text has more than 1 MiB."),
+    400: ("The body is wrong.", "invalid_request", "'texts' is empty."),
     415: (
         "The body's content type is not taken here.",
         "unsupported_media_type",
         "Send the body as 'Content-Type: application/json'.",
     ),
-    422: ("The body is wrong, or the image can't be used.", "invalid_request", "The text is blank."),
-    500: ("A defect of the service; its log has the reason.", "internal", "Something went wrong on our side."),
+    422: ("The body is wrong, or the image can't be used.", "invalid_request", "'query' is blank."),
+    500: ("A defect of the service; its log has the reason.", "internal", Internal().detail),
     502: ("The image's host failed.", "image_host_failed", "The image's host could not be reached."),
     503: ("Overloaded, loading or stopping; see Retry-After.", "not_ready", "The service is loading; try again soon."),
     504: ("The image's host or the service ran out of time.", "image_host_timeout", "The image's host took too long."),
@@ -52,21 +60,33 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "model": Problem,
-            "description": EXAMPLES[status][0],
-            "content": {"application/json": {"example": {"detail": EXAMPLES[status][2], "code": EXAMPLES[status][1]}}},
+            "description": description,
+            "content": {"application/json": {"example": {"detail": detail, "code": code}}},
         }
         for status in statuses
+        for description, code, detail in [EXAMPLES[status]]
     }
 
 
-def answer(error: ServiceError) -> JSONResponse:
-    """A failure as a response."""
-    headers = {}
+def documented_for_openai(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of the failures of a route in OpenAI's form."""
+    return {status: {"model": OpenAIProblem, "description": EXAMPLES[status][0]} for status in statuses}
+
+
+def answer(error: ServiceError, path: str) -> JSONResponse:
+    """A failure as a response, in the form that callers of this path know."""
+    status, headers = error.status, {}
+    if isinstance(error, InvalidRequest) and path.startswith((LISTS, OPENAI)):
+        status = 400
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
-    return JSONResponse({"detail": error.detail, "code": error.code}, error.status, headers)
+    if path.startswith(OPENAI):
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+        named = OpenAIError(message=error.detail, type=kind, param=error.field, code=error.code)
+        return JSONResponse(OpenAIProblem(error=named).model_dump(), status, headers)
+    return JSONResponse({"detail": error.detail, "code": error.code}, status, headers)
 
 
 def install(app: FastAPI) -> None:
@@ -81,16 +101,21 @@ async def _service_error(request: Request, error: Exception) -> JSONResponse:
     request.scope["error_code"] = error.code
     if error.__cause__ is not None:
         logger.info("%s: %s: %s", error.code, type(error.__cause__).__name__, error.__cause__)
-    return answer(error)
+    return answer(error, request.url.path)
 
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     fault = error.errors()[0]
-    field = "The body" if len(fault["loc"]) < 2 else f"'{fault['loc'][1]}'"
-    text = FAULTS.get(fault["type"], "{field} is not valid.").format(field=field)
-    # What a caller named a field may hold what UTF-8 can't.
-    return await _service_error(request, InvalidRequest(text.encode(errors="replace").decode()))
+    # The field, and perhaps the place in its list. Callers may name fields with what UTF-8 can't hold.
+    places = [str(place).encode(errors="replace").decode() for place in fault["loc"]]
+    field = places[0] if places else None
+    if len(places) > 1 and places[1].isdecimal():
+        field = f"{field}[{places[1]}]"
+    text = FAULTS.get(fault["type"], "{field} is not valid.")
+    named = InvalidRequest(text.format(field=f"'{field}'" if field else "The body"))
+    named.field = field
+    return await _service_error(request, named)
 
 
 async def _http_exception(request: Request, error: Exception) -> JSONResponse:

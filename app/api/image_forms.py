@@ -1,54 +1,86 @@
-"""The forms in which one image comes in: JSON with a URL or base64, an uploaded file, or the body itself."""
+"""The forms in which images come in: JSON with URLs or base64, uploaded files, or one image as the body itself."""
 
-import binascii
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, ParamSpec
 
 from fastapi import Depends, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 
-from app.api.bodies import bounded, content_type, is_json, metered
-from app.api.multipart import read_file
-from app.api.schemas import EXAMPLE_IMAGE, EXAMPLE_URL, IMAGE_ALTERNATIVES, ImageRequest, ImageUrlRequest
+from app.api.bodies import bounded, content_type, is_json, metered, not_too_many
+from app.api.inline_images import image_or_url, not_empty
+from app.api.json_bodies import json_content, read_one_of
+from app.api.multipart import read_file, read_files
+from app.api.schemas import (
+    EXAMPLE_IMAGE,
+    EXAMPLE_URL,
+    Body,
+    ImageRequest,
+    ImagesRequest,
+    ImageUrlRequest,
+    ImageUrlsRequest,
+)
 from app.api.services import FromApp, ShareOfImageBytes
-from app.errors import InvalidRequest, TooLarge, UnsupportedMediaType
+from app.errors import ServiceError, TooLarge, UnsupportedMediaType
+from app.serving import Source
 
-WHITE_SPACE = " \t\n\r\f\v"
-STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
+P = ParamSpec("P")
 
-IMAGE_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {"oneOf": [ImageUrlRequest.model_json_schema(), ImageRequest.model_json_schema()]},
-            "examples": {
-                "url": {"summary": "an image to fetch", "value": {"url": EXAMPLE_URL}},
-                "image": {"summary": "an image in base64", "value": {"image": EXAMPLE_IMAGE}},
-            },
+ONE: dict[str, type[Body]] = {"url": ImageUrlRequest, "image": ImageRequest}
+SEVERAL: dict[str, type[Body]] = {"urls": ImageUrlsRequest, "images": ImagesRequest, "image": ImageRequest}
+
+IMAGE_CONTENT: dict[str, Any] = {
+    **json_content(
+        *ONE.values(),
+        examples={
+            "url": {"summary": "an image to fetch", "value": {"url": EXAMPLE_URL}},
+            "image": {"summary": "an image in base64", "value": {"image": EXAMPLE_IMAGE}},
         },
-        "multipart/form-data": {
-            "schema": {
-                "title": "ImageUpload",
-                "description": "An image as an uploaded file.",
-                "type": "object",
-                "properties": {"file": {"type": "string", "format": "binary"}},
-                "required": ["file"],
-                "additionalProperties": False,
-            },
+    ),
+    "multipart/form-data": {
+        "schema": {
+            "title": "ImageUpload",
+            "description": "An image as an uploaded file.",
+            "type": "object",
+            "properties": {"file": {"type": "string", "format": "binary"}},
+            "required": ["file"],
+            "additionalProperties": False,
         },
-        "image/*": {
-            "schema": {
-                "title": "ImageBytes",
-                "description": "The image itself. Its bytes decide what it is, not the subtype.",
-                "type": "string",
-                "format": "binary",
-            },
+    },
+    "image/*": {
+        "schema": {
+            "title": "ImageBytes",
+            "description": "The image itself. Its bytes decide what it is, not the subtype.",
+            "type": "string",
+            "format": "binary",
+        },
+    },
+}
+IMAGES_CONTENT: dict[str, Any] = {
+    **json_content(
+        *SEVERAL.values(),
+        examples={
+            "urls": {"summary": "images to fetch", "value": {"urls": [EXAMPLE_URL]}},
+            "images": {"summary": "images in base64 or behind URLs", "value": {"images": [EXAMPLE_IMAGE]}},
+            "image": {"summary": "one image, answered as by /embed-image", "value": {"image": EXAMPLE_IMAGE}},
+        },
+    ),
+    "multipart/form-data": {
+        "schema": {
+            "title": "ImageUploads",
+            "description": "Images as uploaded files, all under one name.",
+            "type": "object",
+            "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+            "required": ["files"],
+            "additionalProperties": False,
         },
     },
 }
 
 
-async def sent_image(request: Request, services: FromApp, take: ShareOfImageBytes) -> bytes | str:
+# A list of images as they were sent; one that can't be read at all is the reason why.
+ImageList = list[Source | ServiceError]
+
+
+async def sent_image(request: Request, services: FromApp, take: ShareOfImageBytes) -> Source:
     """The image's bytes, or the URL where they are to be fetched.
 
     Raises:
@@ -57,69 +89,57 @@ async def sent_image(request: Request, services: FromApp, take: ShareOfImageByte
     max_bytes = services.settings.max_image_bytes
     request = metered(request, take)
     if is_json(request):
-        body = await _json(request)
-        return body.url if isinstance(body, ImageUrlRequest) else image_or_url(body.image, max_bytes)
+        return _of_one(await read_one_of(request, ONE), max_bytes)
     kind = content_type(request)
     if kind == "multipart/form-data":
-        return _not_empty(await read_file(request, "file", max_bytes))
+        return not_empty(await read_file(request, "file", max_bytes))
     if kind.startswith("image/"):
-        return _not_empty(await bounded(request, max_bytes, "image").body())
+        return not_empty(await bounded(request, max_bytes, "image").body())
     raise UnsupportedMediaType(
         "Send the image as JSON ('Content-Type: application/json'), as the file of a form ('multipart/form-data'), "
         "or as the body itself ('image/...')."
     )
 
 
-SentImage = Annotated[bytes | str, Depends(sent_image)]
-
-
-def image_or_url(text: str, max_bytes: int) -> bytes | str:
-    """What a field `image` says: an image's bytes in base64 or in a `data:` URI, or else the URL to fetch them from.
+async def sent_images(request: Request, services: FromApp, take: ShareOfImageBytes) -> Source | ImageList:
+    """A list of images, or the one image of the single form.
 
     Raises:
-        InvalidRequest: it is none of these, or empty.
-        TooLarge: the image has more than `max_bytes`; nothing was decoded.
+        ServiceError: the body is none of the forms, says nothing, or is over a limit.
     """
-    stripped = text.strip(WHITE_SPACE)
-    if stripped[:5].lower() == "data:":
-        return _not_empty(_from_base64(_of_data_uri(stripped), max_bytes))
-    # No base64 has a colon. Which URLs are allowed is the fetcher's to say.
-    return text if "://" in stripped else _not_empty(_from_base64(stripped, max_bytes))
+    settings = services.settings
+    request = metered(request, take)
+    if content_type(request) == "multipart/form-data":
+        files = await read_files(request, "files", settings.max_image_bytes, settings.max_batch_items)
+        return [file if isinstance(file, TooLarge) else _or_why_not(not_empty, file) for file in files]
+    if not is_json(request):
+        raise UnsupportedMediaType(
+            "Send the images as JSON ('Content-Type: application/json') or as the files of a form "
+            "('multipart/form-data')."
+        )
+    body = await read_one_of(request, SEVERAL)
+    if isinstance(body, ImageUrlsRequest):
+        not_too_many(len(body.urls), settings.max_batch_items)
+        return [*body.urls]
+    if isinstance(body, ImagesRequest):
+        not_too_many(len(body.images), settings.max_batch_items)
+        return [_or_why_not(image_or_url, image, settings.max_image_bytes) for image in body.images]
+    return _of_one(body, settings.max_image_bytes)
 
 
-async def _json(request: Request) -> ImageUrlRequest | ImageRequest:
+SentImage = Annotated[Source, Depends(sent_image)]
+SentImages = Annotated[Source | ImageList, Depends(sent_images)]
+
+
+def _of_one(body: Body, max_bytes: int) -> Source:
+    if isinstance(body, ImageUrlRequest):
+        return body.url
+    assert isinstance(body, ImageRequest)
+    return image_or_url(body.image, max_bytes)
+
+
+def _or_why_not(read: Callable[P, Source], *what: P.args, **more: P.kwargs) -> Source | ServiceError:
     try:
-        return IMAGE_ALTERNATIVES.validate_python(await request.json())
-    except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
-    except (ValueError, RecursionError):
-        raise InvalidRequest("The body is not valid JSON.") from None
-
-
-def _of_data_uri(uri: str) -> str:
-    """What a `data:` URI holds. Its media type isn't believed: the bytes decide."""
-    header, comma, content = uri.partition(",")
-    if not comma or header.rpartition(";")[2].strip(WHITE_SPACE).lower() != "base64":
-        raise InvalidRequest("A 'data:' URI must hold base64: 'data:image/png;base64,...'.")
-    return content
-
-
-def _from_base64(text: str, max_bytes: int) -> bytes:
-    """Either alphabet, padded or not, with white space anywhere in it."""
-    try:
-        encoded = text.encode("ascii").translate(STANDARD_ALPHABET, WHITE_SPACE.encode())
-        bare = encoded.rstrip(b"=")
-        if len(bare) * 3 // 4 > max_bytes:
-            raise TooLarge(f"The image has more than {max_bytes} bytes.")
-        padding = -len(bare) % 4
-        if len(encoded) - len(bare) not in (0, padding):
-            raise ValueError
-        return binascii.a2b_base64(bare + b"=" * padding, strict_mode=True)
-    except ValueError:  # what isn't ASCII, and binascii's own, are of this kind
-        raise InvalidRequest("'image' is neither base64 nor a 'data:' URI nor an http(s) URL.") from None
-
-
-def _not_empty(data: bytes) -> bytes:
-    if not data:
-        raise InvalidRequest("The image is empty.")
-    return data
+        return read(*what, **more)
+    except ServiceError as error:
+        return error

@@ -52,7 +52,7 @@ class RequestContext:
                 scope["error_code"] = Internal.code
                 if status:
                     raise  # half an answer is out; the server closes the connection
-                failure = answer(Internal("Something went wrong on our side; the log knows it by this request's id."))
+                failure = answer(Internal(), scope["path"])
                 await failure(scope, receive, send_with_headers)
             finally:
                 route = getattr(scope.get("route"), "path", None)

@@ -1,9 +1,10 @@
-"""One file out of multipart/form-data: counted while it streams in, kept in memory, never on disk."""
+"""Files out of multipart/form-data: counted while they stream in, kept in memory, never on disk."""
 
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from app.api.bodies import not_too_many
 from app.errors import InvalidRequest, TooLarge
 
 MALFORMED = "The body is not valid multipart/form-data."
@@ -19,11 +20,26 @@ async def read_file(request: Request, field: str, max_bytes: int) -> bytes:
         InvalidRequest: the form is malformed, has other fields or several files, or hasn't this one.
         TooLarge: the file has more than `max_bytes`.
     """
+    (file,) = await _read(request, _OneFile(field, max_bytes))
+    assert isinstance(file, bytes)  # one over the limit has ended the reading
+    return file
+
+
+async def read_files(request: Request, field: str, max_bytes: int, most: int) -> list[bytes | TooLarge]:
+    """The bytes of each file of a form, or that it has more than `max_bytes`; the form has nothing else.
+
+    Raises:
+        InvalidRequest: the form is malformed, has other fields, or hasn't this one.
+        TooLarge: there are more than `most` files.
+    """
+    return await _read(request, _Files(field, max_bytes, most))
+
+
+async def _read(request: Request, form: "_Files") -> list[bytes | TooLarge]:
     _, parameters = parse_options_header(request.headers["content-type"])
     boundary = parameters.get(b"boundary")
     if not boundary:
         raise InvalidRequest("The content type names no boundary: 'multipart/form-data; boundary=...' is needed.")
-    form = _Form(field, max_bytes)
     try:
         parser = MultipartParser(
             boundary,
@@ -42,19 +58,20 @@ async def read_file(request: Request, field: str, max_bytes: int) -> bytes:
             parser.write(chunk)
     except FormParserError:
         raise InvalidRequest(MALFORMED) from None
-    return form.file()
+    return form.complete()
 
 
-class _Form:
+class _Files:
     """What the parser finds, part by part."""
 
-    def __init__(self, field: str, max_bytes: int) -> None:
+    def __init__(self, field: str, max_bytes: int, most: int) -> None:
         self._field = field
         self._max_bytes = max_bytes
+        self._most = most
         self._header = b""
         self._value = b""
         self._disposition = b""
-        self._content: bytearray | None = None
+        self._files: list[bytearray | TooLarge] = []
         self._complete = False
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
@@ -74,25 +91,48 @@ class _Form:
         name = parameters.get(b"name", b"").decode(errors="replace")
         if name != self._field:
             raise InvalidRequest(f"'{name}' is not a field of this route.")
-        if self._content is not None:
-            raise InvalidRequest(f"'{name}' came more than once; send one file.")
         if b"filename" not in parameters:
             raise InvalidRequest(f"'{name}' must be a file, with a file's name: curl -F {name}=@painting.jpg.")
-        self._content = bytearray()
+        self._files.append(bytearray())
+        self.check_count(len(self._files))
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        assert self._content is not None  # a part's headers come first
-        if len(self._content) + end - start > self._max_bytes:
-            raise TooLarge(f"'{self._field}' has more than {self._max_bytes} bytes.")
-        self._content += data[start:end]
+        file = self._files[-1]  # a part's headers come first
+        if isinstance(file, TooLarge):
+            return
+        if len(file) + end - start > self._max_bytes:
+            self._files[-1] = self.too_large(TooLarge(f"'{self._field}' has more than {self._max_bytes} bytes."))
+        else:
+            file += data[start:end]
 
     def on_end(self) -> None:
         self._complete = True
 
-    def file(self) -> bytes:
-        """The file, once the whole body was read."""
+    def check_count(self, files: int) -> None:
+        not_too_many(files, self._most)
+
+    def too_large(self, error: TooLarge) -> TooLarge:
+        """One file over the limit leaves the others as they are."""
+        return error
+
+    def complete(self) -> list[bytes | TooLarge]:
+        """The files, once the whole body was read."""
         if not self._complete:
             raise InvalidRequest(MALFORMED)
-        if self._content is None:
+        if not self._files:
             raise InvalidRequest(f"'{self._field}' is missing.")
-        return bytes(self._content)
+        return [file if isinstance(file, TooLarge) else bytes(file) for file in self._files]
+
+
+class _OneFile(_Files):
+    """A form of one file, of which nothing more is read once that is wrong."""
+
+    def __init__(self, field: str, max_bytes: int) -> None:
+        super().__init__(field, max_bytes, most=1)
+
+    def check_count(self, files: int) -> None:
+        if files > 1:
+            raise InvalidRequest(f"'{self._field}' came more than once; send one file.")
+
+    def too_large(self, error: TooLarge) -> TooLarge:
+        raise error

@@ -8,9 +8,7 @@ from fastapi import Depends, Request
 
 from app.config import Settings
 from app.images.budget import ByteBudget, Take
-from app.images.decoders import Decoders
-from app.images.fetch import Fetcher
-from app.serving import Embedder
+from app.serving import Embedder, Pictures
 
 
 @dataclass(frozen=True)
@@ -19,9 +17,9 @@ class Services:
 
     settings: Settings
     embedder: Embedder
-    fetcher: Fetcher
-    decoders: Decoders
+    pictures: Pictures
     image_bytes: ByteBudget
+    started: float
 
 
 def _of(request: Request) -> Services:

@@ -149,17 +149,22 @@ class EmbeddingModel:
     def embed_tokens(self, rows: Sequence[Sequence[int]]) -> Vectors:
         """Unit vectors of tokenised texts."""
         cut = [self._cut(row) for row in rows]
-        # Texts of like length together: a short one beside a long one would be computed at the long one's length.
-        order = sorted(range(len(cut)), key=lambda index: len(cut[index]))
         vectors = np.empty((len(cut), self.dimensions), np.float32)
-        for start in range(0, len(order), TEXT_BATCH):
-            batch = order[start : start + TEXT_BATCH]
+        for batch in self.batches(cut):
             length = max(len(cut[index]) for index in batch)
             ids = np.full((len(batch), length), PADDING, np.int64)
             for row, index in enumerate(batch):
                 ids[row, : len(cut[index])] = cut[index]
             vectors[batch] = _normalised(self.engine.embed_ids(ids))
         return vectors
+
+    def batches(self, rows: Sequence[Sequence[int]]) -> list[list[int]]:
+        """How `embed_tokens` takes rows together, by their indices: texts of like length, so that padding is small."""
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+        return [order[start : start + TEXT_BATCH] for start in range(0, len(order), TEXT_BATCH)]
+
+    def accept_ids(self, ids: Sequence[int]) -> Tokens:
+        return Tokens(list(ids), truncated=False)
 
     def embed_pixels(self, pictures: Sequence[Pixels]) -> Vectors:
         """Unit vectors of pictures that `preprocessing` has brought to the model's size."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -19,6 +19,9 @@ from app.telemetry.timings import measured
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+# One piece of a list's work is computed, the next waits ready: a single request never waits for more of them.
+PLACES_OF_LISTS = 2
 
 
 class State(StrEnum):
@@ -78,22 +81,43 @@ class Embedder:
         """A text's unit vector, and the text as the model read it."""
         model = self.model
         tokens = await run_sync(model.tokenize, text)
-        return await self._ask(self._texts, lambda: _sound(model.embed_tokens([tokens.ids])[0])), tokens
+        return await self._ask(self._texts.run(lambda: _sound(model.embed_tokens([tokens.ids])[0]))), tokens
 
-    async def embed_picture(self, pixels: Pixels) -> Vectors:
-        """A picture's unit vector."""
+    async def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """Texts as the model reads them."""
+        tokenize = self.model.tokenize
+        return await run_sync(lambda: [tokenize(text) for text in texts])
+
+    async def embed_tokens(self, texts: Sequence[Tokens]) -> Vectors:
+        """Unit vectors of a list of tokenised texts, a row each. Equal texts are computed once."""
         model = self.model
-        return await self._ask(self._pictures, lambda: _sound(model.embed_pixels([pixels])[0]))
+        places: dict[tuple[int, ...], int] = {}
+        rows = [places.setdefault(tuple(tokens.ids), len(places)) for tokens in texts]
+        distinct = [*places]
+        vectors = np.empty((len(distinct), model.dimensions), np.float32)
+
+        async def embed(batch: list[int]) -> None:
+            chosen = [distinct[index] for index in batch]
+            vectors[batch] = await self._texts.run_of_list(lambda: _sound(model.embed_tokens(chosen)))
+
+        await self._ask(gathered(embed(batch) for batch in model.batches(distinct)))
+        return vectors[rows]
+
+    async def embed_picture(self, pixels: Pixels, *, of_list: bool = False) -> Vectors:
+        """A picture's unit vector. One of a list waits outside the queue, where it can't keep others out."""
+        model = self.model
+        run = self._pictures.run_of_list if of_list else self._pictures.run
+        return await self._ask(run(lambda: _sound(model.embed_pixels([pixels])[0])))
 
     def look_again(self) -> None:
         """If inference has broken, try whether it works again, in the background."""
         if self.state is State.UNHEALTHY and not self.busy:
             self._in_background(self._load_model if self.loaded is None else self._test)
 
-    async def _ask(self, lane: "_Lane", work: Callable[[], Result]) -> Result:
+    async def _ask(self, answer: Awaitable[Result]) -> Result:
         with anyio.move_on_after(self._timeout_s):
             try:
-                result = await lane.run(work)
+                result = await answer
             except Overloaded:
                 raise
             except Exception:
@@ -131,11 +155,21 @@ class Embedder:
         task.add_done_callback(self._tasks.discard)
 
 
-def _sound(vector: Vectors) -> Vectors:
-    """The vector, unless an engine that broke since its self-test gave none."""
-    if not np.isfinite(vector).all():
+async def gathered(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all of it at once; the first failure ends the rest, and is raised."""
+    tasks = [asyncio.create_task(piece) for piece in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _sound(vectors: Vectors) -> Vectors:
+    """The vectors, unless an engine that broke since its self-test gave none."""
+    if not np.isfinite(vectors).all():
         raise ArithmeticError("the engine gave numbers that aren't any")
-    return vector
+    return vectors
 
 
 class _Lane:
@@ -144,6 +178,7 @@ class _Lane:
     def __init__(self, max_queue: int) -> None:
         self._max_queue = max_queue
         self._limiter = anyio.CapacityLimiter(1)
+        self._lists = anyio.Semaphore(PLACES_OF_LISTS)
 
     @property
     def waiting(self) -> int:
@@ -152,6 +187,14 @@ class _Lane:
     async def run(self, work: Callable[[], Result]) -> Result:
         if self.waiting >= self._max_queue:
             raise Overloaded("Too many requests are waiting; try again soon.")
+        return await self._in_turn(work)
+
+    async def run_of_list(self, work: Callable[[], Result]) -> Result:
+        """Run one of many pieces of work: all lists together take few places in the queue, and none is refused."""
+        async with self._lists:
+            return await self._in_turn(work)
+
+    async def _in_turn(self, work: Callable[[], Result]) -> Result:
         with measured("queue"):
             await self._limiter.acquire()
         try:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 import respx
-from app.api.image_forms import image_or_url
+from app.api.inline_images import image_or_url
 from app.errors import InvalidRequest, TooLarge
 from fastapi import FastAPI
 from hypothesis import given
@@ -114,7 +114,7 @@ def test_what_is_no_base64_is_invalid(client: TestClient, text: str) -> None:
     answer = client.post("/embed-image", content=json.dumps({"image": text}), headers=AUTHORIZED)
 
     assert refused(answer) == (422, "invalid_request")
-    assert answer.json()["detail"] == "'image' is neither base64 nor a 'data:' URI nor an http(s) URL."
+    assert answer.json()["detail"] == "The image is neither base64 nor a 'data:' URI nor an http(s) URL."
 
 
 @pytest.mark.parametrize(
