@@ -82,7 +82,7 @@ def answer(error: ServiceError, path: str) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
-    if path.startswith(OPENAI):
+    if f"{path}/".startswith(OPENAI):
         kind = "server_error" if status >= 500 else "invalid_request_error"
         named = OpenAIError(message=error.detail, type=kind, param=error.field, code=error.code)
         return JSONResponse(OpenAIProblem(error=named).model_dump(), status, headers)

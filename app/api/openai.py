@@ -47,7 +47,8 @@ async def create_embedding(body: Annotated[EmbeddingsRequest, Depends(_sent)], s
     """Unit vectors of texts, token ids and images, as OpenAI's clients ask for them."""
     model = services.embedder.model
     if body.model != services.settings.model_name:
-        raise UnknownModel(f"This model is not served here; '{services.settings.model_name}' is.")
+        with _blamed("model"):
+            raise UnknownModel(f"This model is not served here; '{services.settings.model_name}' is.")
     if body.dimensions and body.dimensions > model.dimensions:
         with _blamed("dimensions"):
             raise InvalidRequest(f"The model's vectors have {model.dimensions} numbers.")

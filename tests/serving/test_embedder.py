@@ -18,16 +18,23 @@ PIXELS = np.zeros((2, 2, 3), np.uint8)
 class StandIn:
     """A model that does what a test tells it to."""
 
+    dimensions = 1
+
     def __init__(self) -> None:
         self.work: Callable[[], None] = lambda: None
+        self.batches_seen: list[list[tuple[int, ...]]] = []
         self.tested = 0
         self.number = 1.0
 
     def tokenize(self, text: str) -> Tokens:
         return Tokens([len(text)], truncated=False)
 
+    def batches(self, rows: list[Any]) -> list[list[int]]:
+        return [[*range(start, min(start + 2, len(rows)))] for start in range(0, len(rows), 2)]
+
     def embed_tokens(self, rows: list[list[int]]) -> Any:
         self.work()
+        self.batches_seen.append([tuple(row) for row in rows])
         return np.array(rows, np.float32)
 
     def embed_pixels(self, pictures: list[Any]) -> Any:
@@ -66,6 +73,77 @@ def test_a_text_and_a_picture_are_embedded() -> None:
         vector, tokens = await embedder.embed_text("four")
         assert (vector.tolist(), tokens.ids) == ([4], [4])
         assert (await embedder.embed_picture(PIXELS)).tolist() == [1]
+
+    run(scene)
+
+
+def of_lengths(*lengths: int) -> list[Tokens]:
+    return [Tokens([length], truncated=False) for length in lengths]
+
+
+def test_a_list_of_texts_is_embedded_in_its_order_batch_by_batch() -> None:
+    async def scene(embedder: Embedder, model: StandIn) -> None:
+        assert await embedder.tokenize(["a", "bcd"]) == of_lengths(1, 3)
+        assert (await embedder.embed_tokens(of_lengths(5, 3, 4))).tolist() == [[5], [3], [4]]
+        assert sorted(model.batches_seen) == [[(4,)], [(5,), (3,)]]
+
+    run(scene)
+
+
+def test_equal_texts_of_a_list_are_computed_once() -> None:
+    async def scene(embedder: Embedder, model: StandIn) -> None:
+        assert (await embedder.embed_tokens(of_lengths(7, 8, 7, 7))).tolist() == [[7], [8], [7], [7]]
+        assert model.batches_seen == [[(7,), (8,)]]
+
+    run(scene)
+
+
+def test_a_list_of_none_is_a_list_of_none() -> None:
+    async def scene(embedder: Embedder, model: StandIn) -> None:
+        assert (await embedder.embed_tokens([])).shape == (0, 1)
+        assert model.batches_seen == []
+
+    run(scene)
+
+
+def test_a_list_waits_outside_the_queue_and_keeps_nobody_out() -> None:
+    release = threading.Event()
+
+    async def scene(embedder: Embedder, model: StandIn) -> None:
+        model.work = lambda: _wait_for(release)
+        a_list = asyncio.create_task(embedder.embed_tokens(of_lengths(*range(20))))
+        await until(lambda: embedder.waiting == 1)  # one batch is computed, the next waits ready
+        single = asyncio.create_task(embedder.embed_text("four"))
+        await until(lambda: embedder.waiting == 2)
+        release.set()
+        await asyncio.gather(a_list, single)
+        # Two batches of the list were before it, no more.
+        assert model.batches_seen[2] == [(4,)]
+
+    run(scene)
+
+
+def test_a_list_of_pictures_waits_outside_the_queue_too() -> None:
+    async def scene(embedder: Embedder, model: StandIn) -> None:
+        pictures = [embedder.embed_picture(PIXELS, of_list=True) for _ in range(20)]
+        assert len(await asyncio.gather(*pictures)) == 20
+
+    run(scene)
+
+
+def test_a_list_whose_batch_fails_fails_and_the_rest_of_it_is_not_computed() -> None:
+    async def scene(embedder: Embedder, model: StandIn) -> None:
+        calls = []
+
+        def fail() -> None:
+            calls.append(1)
+            _fail()
+
+        model.work = fail
+        with pytest.raises(RuntimeError):
+            await embedder.embed_tokens(of_lengths(*range(20)))
+        assert embedder.state is State.UNHEALTHY
+        assert len(calls) <= 2
 
     run(scene)
 
