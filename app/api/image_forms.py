@@ -68,7 +68,7 @@ IMAGES_CONTENT: dict[str, Any] = {
             "title": "ImageUploads",
             "description": "Images as uploaded files, all under one name.",
             "type": "object",
-            "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+            "properties": {"files": {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}},
             "required": ["files"],
             "additionalProperties": False,
         },

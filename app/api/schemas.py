@@ -28,7 +28,7 @@ def _text(value: str) -> str:
     return value
 
 
-Text = Annotated[StrictStr, AfterValidator(_text)]
+Text = Annotated[StrictStr, AfterValidator(_text), Field(json_schema_extra={"pattern": r"\S"})]
 
 
 class Body(BaseModel):

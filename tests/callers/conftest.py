@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -44,7 +44,13 @@ class Instance:
 @pytest.fixture(scope="session")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     """The instance that all callers share. It fetches images from loopback too."""
-    folder = tmp_path_factory.mktemp("instance")
+    with running(tmp_path_factory.mktemp("instance"), ALLOW_PRIVATE_NETWORKS="true") as instance:
+        yield instance
+
+
+@contextmanager
+def running(folder: Path, **settings: str) -> Iterator[Instance]:
+    """A service with settings of one's own, for as long as the block lasts."""
     port = unused_port()
     environment = {
         "AUTH_TOKEN": TOKEN,
@@ -53,8 +59,8 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
         "MODEL_NAME": "tiny-gallery",
         "PRECISION": "float32",
         "WORKERS": "1",
-        "ALLOW_PRIVATE_NETWORKS": "true",
         "MODEL_CACHE_DIR": str(folder / "cache"),
+        **settings,
     }
     instance = Instance(f"http://127.0.0.1:{port}", TOKEN, "tiny-gallery")
     with (folder / "log").open("wb") as log:
