@@ -15,7 +15,7 @@ from app.embeddings import EmbeddingModel
 from app.embeddings.engines.openvino import native
 from app.resources import cores
 
-from benchmarks import decoding, fidelity, footprint, speed
+from benchmarks import decoding, fidelity, footprint, lists, speed
 
 ARCHITECTURE = "ViT-B-32"
 
@@ -40,6 +40,7 @@ def main() -> None:
         print(speed.table(original, models))
         print(decoding.table())
         del original, models
+        print(lists.table(checkpoint, Path(folder)))
         print(footprint.table(checkpoint, Path(folder), precisions))
 
 

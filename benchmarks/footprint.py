@@ -2,19 +2,14 @@
 
 import os
 import re
-import socket
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-import httpx
+from benchmarks.service import running
 
 STARTS = 5
-TOKEN = "a-token-of-the-benchmark"
 MIB = 2**20
 
 
@@ -31,41 +26,14 @@ def table(checkpoint: Path, cache: Path, precisions: Iterable[str]) -> str:
 
 
 def _start(checkpoint: Path, cache: Path, precision: str) -> tuple[float, float]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    environment = {
-        "AUTH_TOKEN": TOKEN,
-        "HOST": "127.0.0.1",
-        "PORT": str(port),
-        "WORKERS": "1",
-        "PRECISION": precision,
-        "PRETRAINED": str(checkpoint),
-        "MODEL_CACHE_DIR": str(cache),
-        "LOG_LEVEL": "WARNING",
-    }
-    started = time.monotonic()
-    service = subprocess.Popen([sys.executable, "-m", "app.cli", "serve"], env={**os.environ, **environment})
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            while not _is_ready(client):
-                time.sleep(0.02)
-            ready = time.monotonic() - started
-            for count in range(20):
-                body = {"query": "a stormy sea at night " * (count + 1)}
-                client.post("/embed-text", json=body, headers={"Authorization": f"Bearer {TOKEN}"}).raise_for_status()
-            worker = Path(f"/proc/{service.pid}/task/{service.pid}/children").read_text().split()[0]
-            resident = int(Path(f"/proc/{worker}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    finally:
-        service.terminate()
-        service.wait()
-    return ready, resident
-
-
-def _is_ready(client: httpx.Client) -> bool:
-    try:
-        return client.get("/health").status_code == 200
-    except httpx.TransportError:
-        return False
+    with running(checkpoint, cache, precision) as service:
+        for count in range(20):
+            body = {"query": "a stormy sea at night " * (count + 1)}
+            service.client.post("/embed-text", json=body).raise_for_status()
+        number = service.process.pid
+        worker = Path(f"/proc/{number}/task/{number}/children").read_text().split()[0]
+        resident = int(Path(f"/proc/{worker}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return service.ready_s, resident
 
 
 def _installed(package: str, seen: set[str]) -> int:
