@@ -12,9 +12,10 @@ FROM base AS packages
 ENV PIP_NO_CACHE_DIR=1 POETRY_VIRTUALENVS_OPTIONS_NO_PIP=true
 COPY pyproject.toml poetry.lock ./
 COPY tools/run_poetry.py tools/
-# The project is installed as a reference to /app, so an empty package stands in for the code: a change to the code
+# The project is installed as a reference to /app, so empty packages stand in for the code: a change to the code
 # leaves this layer as it is. Compiled now: the service's user can't write here, so that every start would compile.
-RUN mkdir app && touch app/__init__.py README.md \
+RUN mkdir -p app clients/python/tate_embeddings_client \
+    && touch app/__init__.py clients/python/tate_embeddings_client/__init__.py README.md \
     && python tools/run_poetry.py install --only main --compile --no-interaction \
     && rm -rf /root/.cache
 
@@ -25,6 +26,7 @@ RUN python tools/run_poetry.py install --only main,torch --compile --no-interact
 
 FROM packages-torch AS model
 COPY app app
+COPY clients/python/tate_embeddings_client clients/python/tate_embeddings_client
 ARG MODEL_NAME
 ARG PRETRAINED
 # Another hub to fetch from; empty must become unset, or the client takes it for an address.
@@ -51,6 +53,7 @@ ENV HF_HOME=/models/hub
 COPY --from=packages-torch /app/.venv .venv
 COPY --from=model --chown=10001:10001 /models /models
 COPY app app
+COPY clients/python/tate_embeddings_client clients/python/tate_embeddings_client
 USER 10001:10001
 
 
@@ -58,4 +61,5 @@ FROM runtime AS slim
 COPY --from=packages /app/.venv .venv
 COPY --from=model /models /models
 COPY app app
+COPY clients/python/tate_embeddings_client clients/python/tate_embeddings_client
 USER 10001:10001
