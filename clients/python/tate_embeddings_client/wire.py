@@ -82,8 +82,8 @@ def embed_files(files: Sequence[bytes]) -> Request:
 
 
 def embed_mixed(texts: Sequence[str], urls: Sequence[str]) -> Request:
-    """Texts, and images behind URLs."""
-    return _json("/embed/mixed", {"texts": texts, "urls": urls})
+    """Texts, and images behind URLs; a half of which there is nothing is left out."""
+    return _json("/embed/mixed", {name: half for name, half in (("texts", texts), ("urls", urls)) if half})
 
 
 def size(item: str | int) -> int:

@@ -70,8 +70,11 @@ class Service:
             return self._answered({"embeddings": list(map(vector, texts)), "truncated": [False] * len(texts)})
         if path == "/embed/image":
             return self._answered(self._images(body["urls"]))
-        seen = self._images(body["urls"])
-        mixed = {"text_embeddings": list(map(vector, body["texts"])), "image_embeddings": seen.pop("embeddings")}
+        seen = self._images(body.get("urls", []))
+        mixed = {
+            "text_embeddings": list(map(vector, body.get("texts", []))),
+            "image_embeddings": seen.pop("embeddings"),
+        }
         return self._answered(mixed | seen)
 
     def _answered(self, body: dict[str, Any]) -> httpx.Response:
