@@ -114,10 +114,11 @@ class Client:
         try:
             with self._http.stream(**_arguments(step.request), extensions={"timeout": step.deadline}) as response:
                 content = bytearray()
+                # httpx gives each read the time that was left as the body began; a body that trickles in takes more.
                 for chunk in response.iter_bytes():
                     content += chunk
                     if step.deadline.left_s() <= 0:
-                        raise TimeoutError  # an answer that trickles in never runs into a timeout of httpx's
+                        raise TimeoutError
         except (httpx.RequestError, TimeoutError) as error:
             return _broken(error)
         return Answer(response.status_code, response.headers, bytes(content))

@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http.client import parse_headers
 from typing import Any
 
 import httpx
@@ -34,8 +35,10 @@ def raw() -> Iterator[Raw]:
         listeners.append(listener)
 
         def serve(connection: socket.socket) -> None:
-            with suppress(OSError), connection:
-                connection.recv(65536)
+            with suppress(OSError), connection, connection.makefile("rb") as sent:
+                sent.readline()
+                head = parse_headers(sent)
+                sent.read(int(head["Content-Length"]))
                 converse(connection)
 
         def accept() -> None:
@@ -162,9 +165,7 @@ def test_the_token_shows_nowhere(
     for address in addresses:
         with pytest.raises(EmbeddingsError) as failed:
             caller.call(address, "embed_images", [b"an image"], clock=Hours().clock, timeout_s=0.2)
-        error = failed.value
-        told = traceback.TracebackException.from_exception(error, capture_locals=True)
-        shown += [str(error), repr(error), repr(vars(error)), *told.format()]
+        shown += told(failed.value)
 
     client: Any = caller.kind(opened.address, TOKEN)
     shown += [repr(client), repr(vars(client)), repr(vars(client._calls)), repr(client._http.headers)]
@@ -172,6 +173,17 @@ def test_the_token_shows_nowhere(
     assert any("httpcore" in record.name for record in caplog.records)
     assert len(shown) > 30
     assert all(TOKEN not in text for text in shown)
+
+
+def test_the_frames_that_hold_the_header_are_left_behind(caller: Caller) -> None:
+    def send(request: httpx.Request) -> httpx.Response:
+        sent = request.headers.raw  # as in the frames below httpx, while a header is sent
+        raise httpx.WriteError(f"broken after {len(sent)} headers")
+
+    with pytest.raises(ConnectionFailed, match="broken after") as failed:
+        caller.call(send, "embed_text", "a sea", clock=Hours().clock)
+
+    assert all(TOKEN not in text for text in told(failed.value))
 
 
 @pytest.mark.parametrize("token", ["", "  ", "secret\r\nX-More: 1", "secret\x00", "secret\ud800", "secret\x7f"])
@@ -199,6 +211,12 @@ def test_what_is_closed_leaves_nothing_open(opened: Loopback) -> None:
     with FakeClient() as fake:
         assert fake.health().ready
     asyncio.run(AsyncFakeClient().close())
+
+
+def told(error: EmbeddingsError) -> list[str]:
+    """All that a report of an error may show: the frames' variables too, as crash reporters do."""
+    frames = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return [str(error), repr(error), repr(vars(error)), *frames.format()]
 
 
 def _a_request() -> httpx.Request:

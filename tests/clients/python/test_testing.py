@@ -118,7 +118,7 @@ def test_calls_are_remembered() -> None:
     client.embed_text("a sea")
     client.embed_images([URL])
     client.embed_mixed(["a sea"], [URL])
-    assert client.health().space == client.space == "fake"
+    assert client.health().space == client.space == twin.space == "fake"
     asyncio.run(twin.embed_text("a sea"))
 
     assert client.calls == [
