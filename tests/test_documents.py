@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import respx
 from app.config import Settings
+from app.errors import ServiceError
 from starlette.testclient import TestClient
 
 from tests.conftest import AUTHORIZED, TOKEN
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 CONTEXT = (ROOT / "AI_CONTEXT.md").read_text("utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+API = (ROOT / "docs" / "api.md").read_text("utf-8")
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text("utf-8")
 COLLECTION = json.loads((ROOT / "postman_collection.json").read_text("utf-8"))
 
@@ -108,6 +110,32 @@ def test_every_room_is_on_the_map() -> None:
     assert found - {"app/__init__.py", "app/__pycache__/"} <= rooms
 
 
+def test_every_route_is_described(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    routes = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+
+    assert routes == set(re.findall(r"`((?:GET|POST) /[a-z0-9/-]*)`", API))
+
+
+def test_every_failure_is_described() -> None:
+    rows = re.findall(r"^\| (\d{3}[^|]*) \| ([^|]+) \|", API, re.M)
+    described = {
+        (int(status), code)
+        for statuses, codes in rows
+        for status in re.findall(r"\d{3}", statuses)
+        for code in re.findall(r"`(\w+)`", codes)
+    }
+
+    assert described == {(error.status, error.code) for error in family(ServiceError) if hasattr(error, "code")}
+
+
+def family(ancestor: type[ServiceError]) -> Iterator[type[ServiceError]]:
+    """The classes below one, all the way down."""
+    for child in ancestor.__subclasses__():
+        yield child
+        yield from family(child)
+
+
 def test_every_setting_is_described() -> None:
     described = set(re.findall(r"`([A-Z_]+)`", "".join(re.findall(r"^\| (`.*?) \|", CONFIGURATION, re.M))))
 
@@ -128,7 +156,9 @@ def test_every_test_that_the_threats_name_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "AI_CONTEXT.md", "docs/configuration.md", "docs/security.md", "CHANGELOG.md"]
+    "name",
+    ["README.md", "AI_CONTEXT.md", "CHANGELOG.md"]
+    + [f"docs/{page}.md" for page in ("api", "configuration", "examples", "security")],
 )
 def test_every_link_between_documents_leads_somewhere(name: str) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text("utf-8"))
