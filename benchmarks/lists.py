@@ -20,7 +20,9 @@ from PIL import Image
 
 from benchmarks.service import running
 
-TEXTS = [f"a painting of {number} boats on a stormy sea" for number in range(64)]
+COLOURS = ("red", "blue", "green", "yellow", "black", "white", "golden", "grey")
+SUBJECTS = ("sea", "dog", "boat", "woman", "tree", "house", "horse", "night")
+TEXTS = [f"a {colour} {subject}" for colour in COLOURS for subject in SUBJECTS]
 MOST = [f"boat {number}" for number in range(256)]
 IMAGES = 16
 LATENCY_S = 0.15
