@@ -16,9 +16,13 @@ MIB = 1024 * 1024
 DEMONSTRATION = "tiny-gallery"
 BUNDLED = Path(__file__).parent / "bundled" / DEMONSTRATION
 
+# The text tower of that repository with the image tower that it was trained for; PRETRAINED is the latter's.
+MULTILINGUAL_PAIR = "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus"
+
 ALIASES = {
     "openai/clip-vit-base-patch32": ("ViT-B-32", "openai"),
     DEMONSTRATION: (f"local-dir:{BUNDLED}", "bundled"),
+    MULTILINGUAL_PAIR: (MULTILINGUAL_PAIR, "laion400m_e32"),
 }
 
 Engine = Literal["openvino", "torch"]
@@ -84,6 +88,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _alias_keeps_its_weights(self) -> Self:
         alias = ALIASES.get(self.model_name)
+        if self.model_name == MULTILINGUAL_PAIR:
+            return self  # only a default: the image tower has other weights too
         if alias and self.pretrained != alias[1] and (self.demonstration or not Path(self.pretrained).is_file()):
             raise PydanticCustomError(
                 "alias",

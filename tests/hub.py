@@ -17,7 +17,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves files by "owner/name/file"; `requests` are the lines that it was asked, `status` answers them all."""
+    """Serves files by "owner/name/file" or "name/file"; `requests` are what it was asked, `status` answers all."""
 
     daemon_threads = True
 
@@ -57,7 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/":
             self._refuse(200)
             return
-        wanted = re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/([^/?]+)", self.path)
+        wanted = re.fullmatch(r"/((?:[^/]+/)?[^/]+)/resolve/[^/]+/([^/?]+)", self.path)
         name = "/".join(wanted.groups()) if wanted else ""
         if name not in self.server.files:
             self._refuse(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})

@@ -17,7 +17,7 @@ import openvino
 import torch
 
 from app.config import Precision
-from app.embeddings import reference, source, tokenizer
+from app.embeddings import original_tokenizer, reference, source
 from app.embeddings.engines import Vectors
 from app.embeddings.engines.openvino import OpenVinoEngine, native
 from app.embeddings.model import REFUSED, EmbeddingModel
@@ -34,7 +34,7 @@ from app.embeddings.prepared import (
     remember,
     verified,
 )
-from app.embeddings.towers import ImageTower, TextTower, cut_after
+from app.embeddings.towers import ImageTower, TextTower, cut_after, masks_padding
 from app.errors import ModelUnavailable
 
 logger = logging.getLogger("app.embeddings.export")  # not __name__, which is "__main__" here
@@ -59,7 +59,10 @@ def export(architecture: str, pretrained: str, cache: Path) -> None:
             origin = source.load(architecture, pretrained)
             space = origin.space()
             if not verified(cache / space):
-                _export(origin, pretrained, space, cache)
+                with published(cache, space) as folder:
+                    manifest = _write(origin, pretrained, space, folder)
+                    del origin  # which may be gigabytes; what follows doubles the exported towers instead
+                    with_fidelity(Prepared(folder, manifest)).write(folder)
             remember(cache, architecture, pretrained, space, weights)
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -67,56 +70,46 @@ def export(architecture: str, pretrained: str, cache: Path) -> None:
 
 
 @torch.inference_mode()
-def _export(origin: source.Source, pretrained: str, space: str, cache: Path) -> None:
-    clip = origin.tokenizer
-    context_length = clip.context_length
-    assert context_length is not None
-    cut = cut_after(origin.model, clip.eot_token_id)
-    texts = clip(list(reference.TEXTS))
-    with published(cache, space) as folder:
-        _convert(
-            TextTower(origin.model, cut is not None),
-            texts[:2],
-            openvino.PartialShape([-1, -1 if cut is not None else context_length]),
-            folder / "text.xml",
-        )
-        size = (origin.preprocessing.height, origin.preprocessing.width, 3)
-        _convert(
-            ImageTower(origin.model, origin.preprocessing, torch.float32),
-            torch.zeros(2, *size, dtype=torch.uint8),
-            openvino.PartialShape([-1, *size]),
-            folder / "image.xml",
-        )
-        tokenizer.save(
-            folder,
-            vocabulary=clip.encoder,
-            merges=list(clip.bpe_ranks),
-            special={word: clip.encoder[word] for word in clip.cache if clip.encoder.get(word) in clip.all_special_ids},
-            start=clip.sot_token_id,
-            end=clip.eot_token_id,
-            context_length=context_length,
-            cleaning=origin.cleaning,
-        )
-        pictures = torch.stack([origin.transform(picture) for picture in reference.pictures()])
-        expected: dict[str, Vectors] = {
-            "texts": origin.model.encode_text(texts).numpy(),
-            "pictures": origin.model.encode_image(pictures).numpy(),
-        }
-        np.savez(folder / REFERENCE_FILE, allow_pickle=False, **expected)
-        manifest = Manifest(
-            format=FORMAT,
-            space=space,
-            architecture=origin.architecture,
-            pretrained=pretrained,
-            dimensions=expected["texts"].shape[1],
-            context_length=context_length,
-            cut_after=cut,
-            preprocessing=origin.preprocessing,
-            fidelity={},
-            made_with={name: version(name) for name in ("torch", "open_clip_torch", "openvino", "tate-embeddings")},
-            files={file.name: checksum(file) for file in sorted(folder.iterdir())},
-        )
-        with_fidelity(Prepared(folder, manifest)).write(folder)
+def _write(origin: source.Source, pretrained: str, space: str, folder: Path) -> Manifest:
+    """Fill a folder with all but the manifest, which is returned."""
+    read, context_length = origin.tokenizer, origin.tokenizer.context_length
+    cut = cut_after(origin.model, original_tokenizer.end_of_text(read))
+    masked = masks_padding(origin.model, original_tokenizer.padding(read))
+    texts = read(list(reference.TEXTS))
+    _convert(
+        TextTower(origin.model, cut is not None),
+        texts[:2],
+        openvino.PartialShape([-1, context_length if cut is None and not masked else -1]),
+        folder / "text.xml",
+    )
+    size = (origin.preprocessing.height, origin.preprocessing.width, 3)
+    _convert(
+        ImageTower(origin.model, origin.preprocessing, torch.float32),
+        torch.zeros(2, *size, dtype=torch.uint8),
+        openvino.PartialShape([-1, *size]),
+        folder / "image.xml",
+    )
+    original_tokenizer.save(read, folder, origin.model.vocab_size)
+    pictures = torch.stack([origin.transform(picture) for picture in reference.pictures()])
+    expected: dict[str, Vectors] = {
+        "texts": origin.model.encode_text(texts).numpy(),
+        "pictures": origin.model.encode_image(pictures).numpy(),
+    }
+    np.savez(folder / REFERENCE_FILE, allow_pickle=False, **expected)
+    return Manifest(
+        format=FORMAT,
+        space=space,
+        architecture=origin.architecture,
+        pretrained=pretrained,
+        dimensions=expected["texts"].shape[1],
+        context_length=context_length,
+        cut_after=cut,
+        masks_padding=masked,
+        preprocessing=origin.preprocessing,
+        fidelity={},
+        made_with={name: version(name) for name in ("torch", "open_clip_torch", "openvino", "tate-embeddings")},
+        files={file.name: checksum(file) for file in sorted(folder.iterdir())},
+    )
 
 
 def _convert(tower: torch.nn.Module, example: torch.Tensor, shape: openvino.PartialShape, file: Path) -> None:
@@ -136,8 +129,7 @@ def with_fidelity(prepared: Prepared) -> Manifest:
     """
     fidelity = {}
     for precision in filter(native, MEASURED):
-        engine = OpenVinoEngine(prepared.folder, precision, torch.get_num_threads())
-        cosine = fidelity[precision] = EmbeddingModel.assemble(prepared, engine).fidelity()
+        cosine = fidelity[precision] = _measured(prepared, precision)
         logger.info("lowest cosine to open_clip in %s: %.7f", precision, cosine)
         if precision == "float32" and not cosine >= FLOAT32_FLOOR:
             raise ModelUnavailable(
@@ -145,6 +137,11 @@ def with_fidelity(prepared: Prepared) -> Manifest:
                 f"{cosine:.7f} in float32), so it is not served; please report it with the model's name"
             )
     return Manifest(**vars(prepared.manifest) | {"fidelity": fidelity})
+
+
+def _measured(prepared: Prepared, precision: Precision) -> float:
+    engine = OpenVinoEngine(prepared.folder, precision, torch.get_num_threads())
+    return EmbeddingModel.assemble(prepared, engine).fidelity()
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ from app.config import BUNDLED, Precision, Settings, architecture
 from app.embeddings import reference
 from app.embeddings.engines import Engine, Pixels, Vectors
 from app.embeddings.engines.choice import Choice, choose, choose_precision
+from app.embeddings.fast_tokenizer import FAST_TOKENIZER_FILE, FastTokenizer
 from app.embeddings.prepared import Manifest, Prepared, find
 from app.embeddings.preprocess import Preprocessing
-from app.embeddings.tokenizer import ClipTokenizer, Tokens
+from app.embeddings.tokenizer import ClipTokenizer, Tokenizer, Tokens
 from app.errors import ModelUnavailable
 from app.resources import cores
 
@@ -29,7 +30,6 @@ REFUSED = 3
 # Enough to read the weights once for several, few enough that padding and waiting stay small.
 TEXT_BATCH = 16
 IMAGE_BATCH = 8
-PADDING = 0
 
 # A start compares itself with recorded vectors. What this finds is a broken model; how exact a precision is was
 # measured when the model was prepared.
@@ -66,7 +66,7 @@ def prepare(settings: Settings, *, thoroughly: bool = True) -> Prepared:
 
 
 class EmbeddingModel:
-    """A CLIP model, loaded. Methods block while they compute and may be called from several threads."""
+    """A model, loaded. Methods block while they compute and may be called from several threads."""
 
     manifest: Manifest
     engine: Engine
@@ -83,7 +83,7 @@ class EmbeddingModel:
         """Load a model, preparing it first if need be.
 
         Args:
-            model_name: an OpenCLIP architecture, such as `ViT-B-32`.
+            model_name: an OpenCLIP architecture, such as `ViT-B-32`, or one of `config.ALIASES`.
             pretrained: a tag of it, such as `laion2b_s34b_b79k`, or the path of a checkpoint file.
             settings: where engine, device, precision and cache folder are chosen; the environment's by default.
             device_index: which GPU to take, among those that are visible.
@@ -114,7 +114,7 @@ class EmbeddingModel:
     def _adopt(self, prepared: Prepared, engine: Engine) -> None:
         self.manifest = prepared.manifest
         self.engine = engine
-        self._tokenizer = ClipTokenizer.load(prepared.folder)
+        self._tokenizer = _tokenizer(prepared.folder)
         self._expected = prepared.reference()
 
     @property
@@ -136,6 +136,26 @@ class EmbeddingModel:
         """A text as the ids that `embed_tokens` takes."""
         return self._tokenizer.encode(text)
 
+    def accept_ids(self, ids: Sequence[int]) -> Tokens:
+        """What `tokenize` would have given for a text that a caller has tokenised with this model's tokenizer.
+
+        Args:
+            ids: with or without the ids around a text, with or without padding after it.
+
+        Raises:
+            InvalidRequest: they aren't this tokenizer's, or none of them stands for a text.
+        """
+        return self._tokenizer.accept(ids)
+
+    def batches(self, rows: Sequence[Sequence[int]]) -> list[list[int]]:
+        """How to compute tokenised texts in batches: indices into `rows`, texts of like length together.
+
+        A short one beside a long one would be computed at the long one's length.
+        """
+        lengths = [len(self._cut(row)) for row in rows]
+        order = sorted(range(len(rows)), key=lengths.__getitem__)
+        return [order[start : start + TEXT_BATCH] for start in range(0, len(order), TEXT_BATCH)]
+
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of texts, a row each, in their order."""
         return self.embed_tokens([self.tokenize(text).ids for text in texts])
@@ -148,23 +168,14 @@ class EmbeddingModel:
 
     def embed_tokens(self, rows: Sequence[Sequence[int]]) -> Vectors:
         """Unit vectors of tokenised texts."""
-        cut = [self._cut(row) for row in rows]
-        vectors = np.empty((len(cut), self.dimensions), np.float32)
-        for batch in self.batches(cut):
-            length = max(len(cut[index]) for index in batch)
-            ids = np.full((len(batch), length), PADDING, np.int64)
-            for row, index in enumerate(batch):
-                ids[row, : len(cut[index])] = cut[index]
+        vectors = np.empty((len(rows), self.dimensions), np.float32)
+        for batch in self.batches(rows):
+            cut = [self._cut(rows[index]) for index in batch]
+            ids = np.full((len(batch), max(map(len, cut))), self._tokenizer.padding, np.int64)
+            for place, row in enumerate(cut):
+                ids[place, : len(row)] = row
             vectors[batch] = _normalised(self.engine.embed_ids(ids))
         return vectors
-
-    def batches(self, rows: Sequence[Sequence[int]]) -> list[list[int]]:
-        """How `embed_tokens` takes rows together, by their indices: texts of like length, so that padding is small."""
-        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
-        return [order[start : start + TEXT_BATCH] for start in range(0, len(order), TEXT_BATCH)]
-
-    def accept_ids(self, ids: Sequence[int]) -> Tokens:
-        return Tokens(list(ids), truncated=False)
 
     def embed_pixels(self, pictures: Sequence[Pixels]) -> Vectors:
         """Unit vectors of pictures that `preprocessing` has brought to the model's size."""
@@ -196,10 +207,18 @@ class EmbeddingModel:
             )
 
     def _cut(self, row: Sequence[int]) -> Sequence[int]:
-        end = self.manifest.cut_after
-        if end is None:
-            return [*row, *[PADDING] * (self.manifest.context_length - len(row))]
-        return row[: row.index(end) + 1]
+        """As much of a row as the model has to see, padding that it must see included."""
+        manifest = self.manifest
+        if manifest.cut_after is not None:
+            return row[: row.index(manifest.cut_after) + 1]
+        if manifest.masks_padding:
+            return row
+        return [*row, *[self._tokenizer.padding] * (manifest.context_length - len(row))]
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    kind = FastTokenizer if (folder / FAST_TOKENIZER_FILE).exists() else ClipTokenizer
+    return kind.load(folder)
 
 
 def _start(

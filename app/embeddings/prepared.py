@@ -4,6 +4,7 @@
       <space>/               one folder per embedding space
         manifest.json        what is in it, with a checksum of every other file
         text.xml, text.bin, image.xml, image.bin, tokenizer.json, reference.npz
+                             and fast_tokenizer.json where the tokenizer isn't CLIP's
       names/<digest>.json    which space a model's name and weights lead to
       lock                   held by the one process that exports
 
@@ -53,6 +54,8 @@ class Manifest:
     fidelity: dict[str, float]
     made_with: dict[str, str]
     files: dict[str, str]
+    # Whether padding is masked, so that texts are filled up to the longest of their batch only.
+    masks_padding: bool = False
 
     @classmethod
     def read(cls, folder: Path) -> Self:

@@ -8,29 +8,36 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import httpx
 import huggingface_hub.constants
 import open_clip
 import torch
-from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
+from open_clip.hf_model import HFTextEncoder
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
 from app.config import Precision
+from app.embeddings import original_tokenizer, pair
+from app.embeddings.original_tokenizer import Original
 from app.embeddings.prepared import LOCAL_SCHEMA
 from app.embeddings.preprocess import Preprocessing
-from app.embeddings.tokenizer import Cleaning
 from app.errors import ModelUnavailable
 
 logger = logging.getLogger(__name__)
 
 HUB_TIMEOUT_S = 5.0
 
+TYPES: dict[Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 OPEN_CLIP_PRECISIONS: dict[Precision, str] = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
-CLEANINGS: dict[Any, Cleaning] = {get_clean_fn(cleaning): cleaning for cleaning in get_args(Cleaning)}
 # Parameters that scale similarities in training and never touch a vector.
 NOT_IN_VECTORS = ("logit_scale", "logit_bias")
+# What a text tower's configuration says of its file and of the library that wrote it.
+NOT_OF_THE_TEXT_TOWER = ("_name_or_path", "architectures", "dtype", "transformers_version")
 # Raised when what we do to a picture before open_clip's own preprocessing changes: vectors change with it.
 PICTURE_RULES = 1
 
@@ -40,33 +47,25 @@ class Source:
     """An `open_clip` model with its own tokenizer and preprocessing, which ours must equal."""
 
     model: Any
-    tokenizer: SimpleTokenizer
+    tokenizer: Original
     transform: Any
     preprocessing: Preprocessing
     architecture: str
 
-    @property
-    def cleaning(self) -> Cleaning:
-        """How the tokenizer cleans a text."""
-        return CLEANINGS[self.tokenizer.clean_fn]
-
     def space(self) -> str:
         """A digest over everything that a vector depends on: weights, architecture, tokenizer, preprocessing."""
         digest = hashlib.sha256()
-        tokenizer = self.tokenizer
         description = {
             "class": type(self.model).__name__,
-            "configuration": open_clip.get_model_config(self.architecture),
-            "tokenizer": [
-                tokenizer.encoder,
-                list(tokenizer.bpe_ranks),
-                tokenizer.all_special_ids,
-                tokenizer.context_length,
-                self.cleaning,
-            ],
+            "configuration": open_clip.get_model_config(pair.IMAGES.get(self.architecture, self.architecture)),
+            "tokenizer": original_tokenizer.description(self.tokenizer),
             "preprocessing": vars(self.preprocessing),
             "picture_rules": PICTURE_RULES,
         }
+        text = getattr(self.model, "text", None)
+        if isinstance(text, HFTextEncoder):
+            settings = text.config.to_diff_dict()  # what isn't the library's default, which may come and go
+            description["text"] = {name: settings[name] for name in settings if name not in NOT_OF_THE_TEXT_TOWER}
         digest.update(json.dumps(description, sort_keys=True).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             if name not in NOT_IN_VECTORS:
@@ -81,22 +80,12 @@ def load(architecture: str, pretrained: str, precision: Precision = "float32", d
     Raises:
         ModelUnavailable: there is no such model, or its weights can't be had.
     """
-    # First where that asks no hub: a download would be for nothing.
-    tokenizer = None if ":" in architecture else _clip_tokenizer(architecture)
-    if not _is_here(architecture, pretrained):
+    if not _is_here(architecture, pretrained) or _asks_for_text(architecture):
         _stay_offline_without_a_hub()
-    try:
-        model = open_clip.create_model(
-            architecture,
-            pretrained=None if ":" in architecture else pretrained,
-            precision=OPEN_CLIP_PRECISIONS[precision],
-            device=device,
-            require_pretrained=True,
-        )
-    except Exception as error:  # open_clip, torch and the hub raise whatever they like
-        logger.debug("open_clip refused", exc_info=True)
-        raise ModelUnavailable(_explanation(architecture, pretrained, error)) from error
-    tokenizer = tokenizer or _clip_tokenizer(architecture)
+    # Before the weights where it can be: their download would be for nothing.
+    tokenizer = None if ":" in architecture else _tokenizer(architecture)
+    model = _model(architecture, pretrained, precision, device)
+    tokenizer = tokenizer or _tokenizer(architecture)
     model.eval()
     recorded = open_clip.get_model_preprocess_cfg(model)
     height, width = _pair(recorded["size"])
@@ -113,18 +102,42 @@ def load(architecture: str, pretrained: str, precision: Precision = "float32", d
     return Source(model, tokenizer, transform, preprocessing, architecture)
 
 
-def _clip_tokenizer(architecture: str) -> SimpleTokenizer:
+def _model(architecture: str, pretrained: str, precision: Precision, device: str) -> Any:
+    images = pair.IMAGES.get(architecture, architecture)
     try:
-        tokenizer = open_clip.get_tokenizer(architecture)
-    except Exception:  # those of other libraries, which may be missing
-        logger.debug("no tokenizer", exc_info=True)
-        tokenizer = None
-    if not isinstance(tokenizer, SimpleTokenizer) or tokenizer.reduction_fn or tokenizer.clean_fn not in CLEANINGS:
-        raise ModelUnavailable(
-            f"MODEL_NAME={architecture} reads text with a tokenizer that this version doesn't serve; "
-            "it serves models with CLIP's own, for example ViT-B-32"
+        model = open_clip.create_model(
+            images,
+            pretrained=None if ":" in images else pretrained,
+            precision=OPEN_CLIP_PRECISIONS[precision],
+            device=device,
+            require_pretrained=True,
+            force_custom_text=architecture in pair.IMAGES,
         )
-    return tokenizer
+    except Exception as error:  # open_clip, torch and the hub raise whatever they like
+        logger.debug("open_clip refused", exc_info=True)
+        raise ModelUnavailable(_explanation(images, pretrained, error)) from error
+    if architecture in pair.IMAGES:
+        del model.text  # gigabytes, before the next ones
+        model.text = pair.text_tower(architecture).to(device)
+    if isinstance(getattr(model, "text", None), HFTextEncoder):
+        model.text.to(TYPES[precision])  # open_clip leaves embeddings and norms behind, which these towers don't take
+    return model
+
+
+def _tokenizer(architecture: str) -> Original:
+    in_pair = architecture in pair.IMAGES
+    return pair.tokenizer(architecture) if in_pair else original_tokenizer.of_architecture(architecture)
+
+
+def _asks_for_text(architecture: str) -> bool:
+    """Whether the text tower's configuration or the tokenizer comes from a hub, wherever the weights are."""
+    if architecture in pair.IMAGES:
+        return True
+    try:
+        text = (open_clip.get_model_config(architecture) or {}).get("text_cfg", {})
+    except (OSError, ValueError):
+        return False  # create_model says what is wrong with it
+    return "hf_model_name" in text or (":" not in architecture and "hf_tokenizer_name" in text)
 
 
 def _is_here(architecture: str, pretrained: str) -> bool:

@@ -1,23 +1,19 @@
-"""Text to token ids, equal to `open_clip`'s own tokenizer for every string, without torch."""
+"""Text to token ids, equal to `open_clip`'s own tokenizers for every string, without torch: CLIP's here."""
 
-import html
 import json
-import string
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Protocol, Self
 
-import ftfy
 import regex
 import tokenizers
 
-Cleaning = Literal["lower", "whitespace", "canonicalize"]
+from app.embeddings.cleaning import CLEANERS, Cleaning
+from app.errors import InvalidRequest
 
 TOKENIZER_FILE = "tokenizer.json"
-
-_WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def _visible_bytes() -> list[str]:
@@ -30,37 +26,65 @@ def _visible_bytes() -> list[str]:
 VISIBLE_BYTES = _visible_bytes()
 
 
-def _repaired(text: str) -> str:
-    """Mojibake mended, HTML entities resolved (twice: they are often escaped twice)."""
-    return html.unescape(html.unescape(ftfy.fix_text(text))).strip()
-
-
-def _single_spaced(text: str) -> str:
-    return " ".join(_repaired(text).split())
-
-
-def _lower(text: str) -> str:
-    return _single_spaced(text).lower()
-
-
-def _canonical(text: str) -> str:
-    text = _repaired(text).replace("_", " ").translate(_WITHOUT_PUNCTUATION).lower()
-    return " ".join(text.split())
-
-
-CLEANERS: dict[Cleaning, Callable[[str], str]] = {
-    "lower": _lower,
-    "whitespace": _single_spaced,
-    "canonicalize": _canonical,
-}
-
-
 @dataclass(frozen=True)
 class Tokens:
     """A text as the model reads it; `truncated` if it was longer than the model's context."""
 
     ids: list[int]
     truncated: bool
+
+
+class Tokenizer(Protocol):
+    """What a model reads text with."""
+
+    @property
+    def padding(self) -> int:
+        """The id that fills a row up."""
+
+    def encode(self, text: str) -> Tokens:
+        """The text's ids, never more than the context length, never padded."""
+
+    def accept(self, ids: Sequence[int]) -> Tokens:
+        """Ids that a caller has made with this tokenizer, as `encode` would have given them.
+
+        Raises:
+            InvalidRequest: they aren't this tokenizer's, or none of them stands for a text.
+        """
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What surrounds every text: ids before and after it, padding, and a length that isn't exceeded."""
+
+    start: Sequence[int]
+    end: Sequence[int]
+    padding: int
+    context_length: int
+
+    def around(self, content: Sequence[int]) -> Tokens:
+        """A text's own ids with what surrounds them, cut if need be."""
+        room = self.context_length - len(self.start) - len(self.end)
+        return Tokens([*self.start, *content[:room], *self.end], truncated=len(content) > room)
+
+    def within(self, ids: Sequence[int], vocabulary_size: int) -> list[int]:
+        """A text's own ids among those that a caller sent, with or without what surrounds them.
+
+        Raises:
+            InvalidRequest: one is out of the vocabulary, or nothing is left.
+        """
+        if not all(0 <= number < vocabulary_size for number in ids):
+            raise InvalidRequest(f"token ids must be from 0 to {vocabulary_size - 1}, as this model's tokenizer gives")
+        start, end = len(self.start), len(self.end)
+        content = list(ids)
+        while content and content[-1] == self.padding:
+            content.pop()
+        if content[:start] == list(self.start):
+            del content[:start]
+        if end and content[-end:] == list(self.end):
+            del content[-end:]
+        if not content:
+            raise InvalidRequest("token ids must be those of a text; these are none but what surrounds one")
+        return content
 
 
 @dataclass(frozen=True)
@@ -73,23 +97,35 @@ class ClipTokenizer:
     end: int
     context_length: int
     cleaning: Cleaning
+    vocabulary_size: int
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         table = json.loads((folder / TOKENIZER_FILE).read_text("utf-8"))
         merges = [tuple(merge) for merge in table.pop("merges")]
-        model = tokenizers.models.BPE(table.pop("vocabulary"), merges, end_of_word_suffix="</w>")
-        return cls(model=model, **table)
+        vocabulary = table.pop("vocabulary")
+        model = tokenizers.models.BPE(vocabulary, merges, end_of_word_suffix="</w>")
+        return cls(model=model, vocabulary_size=len(vocabulary), **table)
+
+    @property
+    def padding(self) -> int:
+        return 0
 
     def encode(self, text: str) -> Tokens:
-        """The text's ids, never more than the context length, never padded."""
-        ids = [self.start]
+        ids: list[int] = []
         for match in self._words.finditer(CLEANERS[self.cleaning](text)):
             ids.extend(self._word(match.group()))
-            if len(ids) >= self.context_length:
-                return Tokens([*ids[: self.context_length - 1], self.end], truncated=True)
-        return Tokens([*ids, self.end], truncated=False)
+            if len(ids) >= self.context_length:  # whatever follows is cut away
+                break
+        return self._frame.around(ids)
+
+    def accept(self, ids: Sequence[int]) -> Tokens:
+        return self._frame.around(self._frame.within(ids, self.vocabulary_size))
+
+    @cached_property
+    def _frame(self) -> Frame:
+        return Frame([self.start], [self.end], self.padding, self.context_length)
 
     @cached_property
     def _words(self) -> "regex.Pattern[str]":

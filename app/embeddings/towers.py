@@ -6,13 +6,27 @@ Needs torch; nothing that serves on a CPU imports this module.
 from typing import Any, cast
 
 import torch
+from open_clip.hf_model import ClsLastHiddenStatePooler, ClsPooler, HFTextEncoder, MeanPooler
 from open_clip.model import CLIP
 from open_clip.transformer import TextTransformer, text_global_pool
 
 from app.embeddings.preprocess import Preprocessing
 
+# What reads a vector off the tokens that count, wherever padding ends.
+POOLERS_OF_MASKED_PADDING = (MeanPooler, ClsPooler, ClsLastHiddenStatePooler)
 
-def cut_after(model: torch.nn.Module, end: int) -> int | None:
+
+def masks_padding(model: torch.nn.Module, padding: int) -> bool:
+    """Whether padding after a text is masked, so that its length changes no vector."""
+    text = getattr(model, "text", None)
+    return (
+        isinstance(text, HFTextEncoder)
+        and text.config.pad_token_id == padding
+        and isinstance(text.pooler, POOLERS_OF_MASKED_PADDING)
+    )
+
+
+def cut_after(model: torch.nn.Module, end: int | None) -> int | None:
     """The token after which a text may be cut without changing its vector, or None if the model forbids it.
 
     It may where no token looks ahead (a causal mask) and the vector is read off the end token.
@@ -30,7 +44,7 @@ def cut_after(model: torch.nn.Module, end: int) -> int | None:
 
 
 class TextTower(torch.nn.Module):
-    """(n, length) ids to (n, dimensions) vectors; of any length where the model allows cutting."""
+    """(n, length) ids to (n, dimensions) vectors; of any length where the model allows cutting or masks padding."""
 
     def __init__(self, model: torch.nn.Module, cut: bool) -> None:
         super().__init__()

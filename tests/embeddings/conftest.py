@@ -86,7 +86,9 @@ def write_model(
     (folder / "open_clip_config.json").write_text(json.dumps(configuration))
     name = f"local-dir:{folder}"
     torch.manual_seed(seed)
-    weights: dict[str, torch.Tensor] = open_clip.create_model(name, load_weights=False).state_dict()
+    weights: dict[str, torch.Tensor] = open_clip.create_model(
+        name, load_weights=False, pretrained_text=False
+    ).state_dict()
     change(weights)
     if file.endswith(".safetensors"):
         save_file(weights, folder / file)

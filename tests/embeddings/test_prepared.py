@@ -155,7 +155,7 @@ def test_a_damaged_name_is_written_anew_without_another_export(
     [pointer] = (cache / "names").iterdir()
     pointer.write_text(text)
     assert find(cache, name, "-") is None
-    monkeypatch.delattr(export, "_export")
+    monkeypatch.delattr(export, "_write")
 
     prepare(settings_for(cache, name))
 
@@ -222,7 +222,7 @@ def test_equal_weights_under_two_names_share_one_folder(
     one, other = make_model("one"), make_model("other", file="model.safetensors")
     cache = tmp_path / "cache"
     space = load(cache, one).space
-    monkeypatch.delattr(export, "_export")
+    monkeypatch.delattr(export, "_write")
 
     assert load(cache, other).space == space
     assert spaces(cache) == {space}

@@ -11,12 +11,6 @@ from app.embeddings.engines import Ids, Pixels, Vectors
 from app.embeddings.prepared import Manifest
 from app.embeddings.towers import ImageTower, TextTower
 
-TYPES: dict[Precision, torch.dtype] = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-
 
 class TorchEngine:
     """Both towers in torch. CUDA's calls are queued by the driver, so that threads need no lock of ours."""
@@ -38,7 +32,7 @@ class TorchEngine:
         torch.set_num_threads(threads)
         loaded = source.load(*weights, precision, self._place)
         self._text = TextTower(loaded.model, manifest.cut_after is not None).eval()
-        self._image = ImageTower(loaded.model, manifest.preprocessing, TYPES[precision]).to(self._place).eval()
+        self._image = ImageTower(loaded.model, manifest.preprocessing, source.TYPES[precision]).to(self._place).eval()
 
     def embed_ids(self, ids: Ids) -> Vectors:
         return self._run(self._text, ids)
