@@ -73,7 +73,7 @@ class Frame:
             InvalidRequest: one is out of the vocabulary, or nothing is left.
         """
         if not all(0 <= number < vocabulary_size for number in ids):
-            raise InvalidRequest(f"token ids must be from 0 to {vocabulary_size - 1}, as this model's tokenizer gives")
+            raise InvalidRequest(f"Token ids must be this model's own, from 0 to {vocabulary_size - 1}.")
         start, end = len(self.start), len(self.end)
         content = list(ids)
         while content and content[-1] == self.padding:
@@ -83,7 +83,7 @@ class Frame:
         if end and content[-end:] == list(self.end):
             del content[-end:]
         if not content:
-            raise InvalidRequest("token ids must be those of a text; these are none but what surrounds one")
+            raise InvalidRequest("Token ids must be those of a text; these are only what surrounds one.")
         return content
 
 
