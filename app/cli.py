@@ -1,16 +1,21 @@
 """The command line: parses, calls, prints."""
 
 import argparse
+import functools
 import json
 import logging
+import math
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from fastapi import FastAPI
 
 from app import __version__
+from app.commands.check import check
+from app.commands.instance import Instance
 from app.config import Settings
 from app.demo import service as demo
 from app.demo.gallery import ARTWORKS, Gallery, hang
@@ -66,7 +71,16 @@ def _parser() -> argparse.ArgumentParser:
     for command, run in ((demonstrating, _demo), (searching, _search)):
         command.add_argument("--dir", type=Path, help="where the gallery lies; the default is in MODEL_CACHE_DIR")
         command.set_defaults(run=run)
-    searching.set_defaults(log_level="WARNING")  # what it finds is all that is to be read
+    checking = commands.add_parser("check", help="call every route of a live instance once", description=_check.__doc__)
+    checking.add_argument("url", metavar="URL", help="where it is, such as https://embeddings.example.org")
+    checking.add_argument("--token", help="one of its tokens; the default is the first of AUTH_TOKEN")
+    checking.add_argument(
+        "--timeout", type=_seconds, default=60.0, metavar="S", help="how long to wait for it, and for each answer"
+    )
+    checking.add_argument("--image-url", metavar="URL", help="where it can fetch an image from, to have that tried too")
+    checking.set_defaults(run=_check)
+    for command in (searching, checking):
+        command.set_defaults(log_level="WARNING")  # what they find is all that is to be read
     return parser
 
 
@@ -75,6 +89,13 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return number
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError("must be a number of seconds above 0")
+    return seconds
 
 
 def _serve(settings: Settings, _: argparse.Namespace) -> int:
@@ -135,6 +156,13 @@ def _search(_: Settings, options: argparse.Namespace) -> int:
         print(f"{found.score:.3f}  {label['title']} - {label['artist']}, {label['year']}, {label['medium']}")
         print(f"       {gallery.folder / label['path']}")
     return 0
+
+
+def _check(settings: Settings, options: argparse.Namespace) -> int:
+    """Call every route of a live instance once, with what it takes and what it must refuse, and say what surprises."""
+    token = options.token or next(iter(settings.auth_token), "")
+    with closing(Instance(options.url, token, options.timeout)) as instance:
+        return 0 if check(instance, options.image_url, functools.partial(print, flush=True)) else 1
 
 
 def _embedded(query: str, settings: Settings) -> tuple[Vectors, str]:

@@ -14,7 +14,8 @@
     StartError              stops the start with one line
     ├── SettingsError
     ├── ModelUnavailable
-    └── GalleryUnavailable
+    ├── GalleryUnavailable
+    └── InstanceUnusable
 
 `detail` is written for a person and never holds what an attacker could use: no path, no resolved address, no text of
 a library. What an operator needs beyond it goes into the log.
@@ -220,3 +221,7 @@ class ModelUnavailable(StartError):
 
 class GalleryUnavailable(StartError):
     """There is no gallery to search, or it isn't for what was asked."""
+
+
+class InstanceUnusable(StartError):
+    """A live instance can't be called: it isn't there, isn't ready, is something else, or doesn't know the token."""

@@ -30,7 +30,15 @@ CODES = {
     "DeadlineExceeded": (504, "deadline_exceeded"),
     "Internal": (500, "internal"),
 }
-FAMILIES = {"ServiceError", "ImageError", "StartError", "SettingsError", "ModelUnavailable", "GalleryUnavailable"}
+FAMILIES = {
+    "ServiceError",
+    "ImageError",
+    "StartError",
+    "SettingsError",
+    "ModelUnavailable",
+    "GalleryUnavailable",
+    "InstanceUnusable",
+}
 
 
 def test_every_failure_has_its_status_and_code() -> None:

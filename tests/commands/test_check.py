@@ -1,0 +1,342 @@
+"""`tate-embeddings check`: content with an instance as it should be, and with no other."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from app import cli
+
+from tests.commands.conftest import Exchanged, Live, Spoil
+from tests.conftest import TOKEN
+
+
+def run(url: str, *options: str) -> int:
+    return cli.main(["check", url, "--token", TOKEN, "--timeout", "20", *options])
+
+
+@pytest.fixture(autouse=True)
+def _asks_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.commands.instance.PACE_S", 0.01)
+
+
+def only_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was said of why there is nothing to check, which must be one line for a person."""
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("tate-embeddings: ")
+    return lines[0]
+
+
+def test_an_instance_as_it_should_be_is_no_surprise(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    status = run(live.url)
+
+    said = capsys.readouterr().out
+    assert (status, "FAILED" in said) == (0, False), said
+    assert "no surprises" in said
+
+
+def test_its_lines_are_aligned(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    run(live.url)
+
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("ok")]
+    assert {len(line) for line in lines} == {len(lines[0])}
+    assert all(line.endswith(" ms") for line in lines)
+
+
+def test_every_route_is_called(live: Live) -> None:
+    run(live.url)
+
+    assert set(httpx.get(f"{live.url}/openapi.json").json()["paths"]) <= live.called
+
+
+def test_the_token_may_come_from_the_settings(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTH_TOKEN", f"{TOKEN},another-token-of-the-tests")
+
+    assert cli.main(["check", f"{live.url}/"]) == 0
+
+
+def _in(path: str, change: Any) -> Spoil:
+    def spoil(answer: Exchanged) -> None:
+        if answer.path == path and answer.status == 200:
+            change(answer.body)
+
+    return spoil
+
+
+def _another_space(body: Any) -> None:
+    body["space"] = "0123456789abcdef"
+
+
+def _not_of_length_1(body: Any) -> None:
+    body["embedding"] = [1.001 * number for number in body["embedding"]]
+
+
+def _cut(body: Any) -> None:
+    body["embedding"] = body["embedding"][:-1]
+
+
+def _another_vector(body: Any) -> None:
+    body["embedding"] = body["embedding"][::-1]
+
+
+def _no_number(body: Any) -> None:
+    body["embedding"][0] = None
+
+
+def _in_another_order(body: Any) -> None:
+    body.get("data", body.get("embeddings")).reverse()
+
+
+def _no_dimensions(body: Any) -> None:
+    del body["dimensions"]
+
+
+def _shifted(body: Any) -> None:
+    if body.get("indices"):
+        body["indices"] = [index - 1 for index in body["indices"]]
+
+
+def _without_failures(body: Any) -> None:
+    if "failed" in body:
+        body["failed"] = []
+
+
+def _sideways(body: Any) -> None:
+    body["width"], body["height"] = body["height"], body["width"]
+
+
+def _of_other_bytes(body: Any) -> None:
+    body["sha256"] = body["sha256"][::-1]
+
+
+def _truncated(body: Any) -> None:
+    body["truncated"] = True
+
+
+def _tokens_lost(body: Any) -> None:
+    body["usage"]["total_tokens"] += 1
+
+
+def _no_token_needed(answer: Exchanged) -> None:
+    if answer.status == 401:
+        answer.status = 200
+
+
+def _no_challenge(answer: Exchanged) -> None:
+    answer.headers.pop("www-authenticate", None)
+
+
+def _no_request_id(answer: Exchanged) -> None:
+    answer.headers.pop("x-request-id", None)
+
+
+def _request_ids_of_its_own(answer: Exchanged) -> None:
+    answer.headers["x-request-id"] = "another"
+
+
+def _errors_of_another_shape(answer: Exchanged) -> None:
+    if answer.status >= 400:
+        answer.body = {"error": "no"}
+
+
+def _errors_with_traces(answer: Exchanged) -> None:
+    if answer.status >= 400 and "detail" in answer.body:
+        answer.body["trace"] = "Traceback"
+
+
+def _our_errors_on_openai_s_route(answer: Exchanged) -> None:
+    if answer.status >= 400 and "error" in answer.body:
+        answer.body = {"detail": answer.body["error"]["message"], "code": answer.body["error"]["code"]}
+
+
+def _another_code(answer: Exchanged) -> None:
+    if answer.body.get("code") == "not_an_image":
+        answer.body["code"] = "image_corrupt"
+
+
+def _every_fault_is_422(answer: Exchanged) -> None:
+    if answer.status == 400:
+        answer.status = 422
+
+
+def _no_detail(answer: Exchanged) -> None:
+    if answer.status >= 400 and "detail" in answer.body:
+        answer.body["detail"] = ""
+
+
+def _a_list_for_an_answer(answer: Exchanged) -> None:
+    if answer.path == "/embed/mixed":
+        answer.body = [answer.body]
+
+
+def _no_model(answer: Exchanged) -> None:
+    if "object" in answer.body and answer.path == "/v1/models":
+        answer.body["data"] = []
+
+
+def _everything_alike() -> Spoil:
+    kept: list[Any] = []
+
+    def spoil(answer: Exchanged) -> None:
+        if answer.path == "/embed-text" and answer.status == 200:
+            kept.append(copy.deepcopy(answer.body["embedding"]))
+            answer.body["embedding"] = kept[0]
+
+    return spoil
+
+
+FAULTS: dict[str, tuple[Spoil, str]] = {
+    "another space": (_in("/embed/text", _another_space), "space is '0123456789abcdef' instead of"),
+    "another space in OpenAI's form": (_in("/v1/embeddings", _another_space), "space is"),
+    "not of length 1": (_in("/embed-text", _not_of_length_1), "a vector of length 1.001"),
+    "too short": (_in("/embed-image", _cut), "the vector's shape is (63,)"),
+    "another vector on another route": (_in("/embed-image", _another_vector), "their cosine is"),
+    "no number": (_in("/embed-text", _no_number), "a vector of length nan"),
+    "a list in another order": (_in("/v1/embeddings", _in_another_order), "index is"),
+    "no dimensions": (_in("/embed-image", _no_dimensions), "of another form (KeyError: 'dimensions')"),
+    "indices shifted": (_in("/embed/image", _shifted), "indices is [-1, 1, 2] instead of [0, 2, 3]"),
+    "failures hidden": (_in("/embed/image", _without_failures), "failed is {}"),
+    "sideways": (_in("/embed-image", _sideways), "sha256, width, height is"),
+    "the digest of other bytes": (_in("/embed-image", _of_other_bytes), "sha256, width, height is"),
+    "truncated": (_in("/embed-text", _truncated), "truncated is True"),
+    "tokens lost": (_in("/v1/embeddings", _tokens_lost), "usage is"),
+    "one vector for all texts": (_everything_alike(), "the same vector as of another thing"),
+    "no token needed": (_no_token_needed, "status is 200 instead of 401"),
+    "no challenge": (_no_challenge, "WWW-Authenticate is None"),
+    "no request id": (_no_request_id, "no X-Request-ID"),
+    "request ids of its own": (_request_ids_of_its_own, "X-Request-ID is 'another'"),
+    "errors of another shape": (_errors_of_another_shape, "the error's form is"),
+    "errors with traces": (_errors_with_traces, "the error's form is"),
+    "our errors on OpenAI's route": (_our_errors_on_openai_s_route, "the error's form is"),
+    "another code": (_another_code, "code is 'image_corrupt' instead of 'not_an_image'"),
+    "another status": (_every_fault_is_422, "status is 422 instead of 400"),
+    "no detail": (_no_detail, "detail is ''"),
+    "a list for an answer": (_a_list_for_an_answer, "of another form (TypeError"),
+    "no model": (_no_model, "is not among the models"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_a_surprise(live: Live, capsys: pytest.CaptureFixture[str], fault: str) -> None:
+    live.spoil, surprise = FAULTS[fault]
+
+    assert run(live.url) == 1
+    said = capsys.readouterr()
+    failed = [line for line in said.out.splitlines() if line.startswith("FAILED")]
+    assert any(surprise in line for line in failed), said
+    assert "Traceback" not in said.err
+
+
+def test_an_image_that_the_instance_can_t_fetch_is_a_surprise(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(live.url, "--image-url", f"{live.url}/live") == 1
+    assert "not_an_image" in capsys.readouterr().out
+
+
+def test_where_nobody_listens_is_one_line(free_port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"http://127.0.0.1:{free_port}", "--timeout", "0.05") == 1
+    assert "is not ready after 0.05 seconds: no answer (ConnectError" in only_line(capsys)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["127.0.0.1:8000", "ftp://127.0.0.1", "http://", "http://[::1", "http://a:b@127.0.0.1", "http://127.0.0.1:99999",
+     "http://127.0.0.1/?a=b", ""],
+)  # fmt: skip
+def test_a_wrong_url_is_one_line(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(url) == 1
+    assert "is no address of an instance" in only_line(capsys)
+
+
+def test_a_wrong_token_is_one_line(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(live.url, "--token", "another-token-of-the-tests") == 1
+    line = only_line(capsys)
+    assert "doesn't know this token" in line
+    assert "another-token-of-the-tests" not in line
+
+
+@pytest.mark.parametrize(("token", "line"), [("", "a token is needed"), ("a\nb", "no header can hold")])
+def test_a_token_that_can_t_be_one_is_one_line(
+    live: Live, capsys: pytest.CaptureFixture[str], token: str, line: str
+) -> None:
+    assert run(live.url, "--token", token) == 1
+    assert line in only_line(capsys)
+
+
+def _unhealthy(answer: Exchanged) -> None:
+    if answer.path == "/health":
+        answer.status, answer.body["status"] = 503, "unhealthy"
+
+
+def _elsewhere(answer: Exchanged) -> None:
+    answer.status, answer.headers["location"] = 307, "https://elsewhere.example.org/health"
+
+
+def _another_service(answer: Exchanged) -> None:
+    answer.body = {"status": "up"}
+
+
+def _another_banner(answer: Exchanged) -> None:
+    if answer.path == "/":
+        answer.body = "Hello"
+
+
+def _behind_a_proxy_that_waits(answer: Exchanged) -> None:
+    answer.status, answer.body = 502, None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        (_unhealthy, "is not ready after 0.05 seconds: unhealthy"),
+        (_elsewhere, "which leads to https://elsewhere.example.org/health"),
+        (_another_service, "not as tate-embeddings does"),
+        (_another_banner, "no banner of tate-embeddings"),
+        (_behind_a_proxy_that_waits, "is not ready after 0.05 seconds: status 502"),
+    ],
+)
+def test_what_is_not_a_healthy_instance_is_one_line(
+    live: Live, capsys: pytest.CaptureFixture[str], spoil: Spoil, line: str
+) -> None:
+    live.spoil = spoil
+
+    assert run(live.url, "--timeout", "0.05") == 1
+    assert line in only_line(capsys)
+
+
+def test_an_instance_that_is_loading_is_waited_for(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    states = iter(["loading", "loading", "unhealthy"])
+
+    def loading(answer: Exchanged) -> None:
+        if answer.path == "/health" and (state := next(states, None)):
+            answer.status, answer.body["status"] = 503, state
+
+    live.spoil = loading
+
+    assert run(live.url) == 0
+    waits = [line for line in capsys.readouterr().out.splitlines() if line.startswith("waiting")]
+    assert [line.rpartition(" ")[2] for line in waits] == ["loading", "unhealthy"]
+
+
+def test_an_instance_without_documentation_is_no_surprise(
+    live: Live, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def hidden(answer: Exchanged) -> None:
+        if answer.path == "/":
+            answer.body["docs"] = None
+
+    live.spoil = hidden
+
+    assert run(live.url) == 1  # it says that there is none, but there is
+    failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAILED")]
+    assert len(failed) == 3
+    assert all("documentation, which is off" in line for line in failed)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "inf", "nan", "soon"])
+def test_a_timeout_is_a_number_of_seconds(capsys: pytest.CaptureFixture[str], seconds: str) -> None:
+    with pytest.raises(SystemExit):
+        run("http://127.0.0.1", f"--timeout={seconds}")
+
+    assert "--timeout" in capsys.readouterr().err
