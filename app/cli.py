@@ -5,6 +5,7 @@ import functools
 import json
 import logging
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -15,7 +16,12 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.commands.check import check
+from app.commands.embed import embed, summary
 from app.commands.instance import Instance
+from app.commands.items import STDIN, Items
+from app.commands.local import LocalModel
+from app.commands.outputs import opened
+from app.commands.remote import RemoteService
 from app.config import Settings
 from app.demo import service as demo
 from app.demo.gallery import ARTWORKS, Gallery, hang
@@ -71,15 +77,27 @@ def _parser() -> argparse.ArgumentParser:
     for command, run in ((demonstrating, _demo), (searching, _search)):
         command.add_argument("--dir", type=Path, help="where the gallery lies; the default is in MODEL_CACHE_DIR")
         command.set_defaults(run=run)
+    embedding = commands.add_parser("embed", help="texts, image files and URLs to vectors", description=_embed.__doc__)
+    embedding.add_argument("items", nargs="*", metavar="ITEM", help="an image file, a folder of images, or a URL")
+    embedding.add_argument("--text", action="append", default=[], help="a text; may be repeated")
+    embedding.add_argument(
+        "--texts-from", action="append", default=[], metavar="FILE", help=f"a text per line; {STDIN} is standard input"
+    )
+    embedding.add_argument(
+        "--output", type=Path, metavar="FILE", help="*.jsonl or *.npy; without it, JSON lines on standard output"
+    )
+    embedding.add_argument("--service", metavar="URL", help="let a running service do it, not this machine")
+    embedding.set_defaults(run=_embed)
     checking = commands.add_parser("check", help="call every route of a live instance once", description=_check.__doc__)
     checking.add_argument("url", metavar="URL", help="where it is, such as https://embeddings.example.org")
-    checking.add_argument("--token", help="one of its tokens; the default is the first of AUTH_TOKEN")
     checking.add_argument(
         "--timeout", type=_seconds, default=60.0, metavar="S", help="how long to wait for it, and for each answer"
     )
     checking.add_argument("--image-url", metavar="URL", help="where it can fetch an image from, to have that tried too")
     checking.set_defaults(run=_check)
-    for command in (searching, checking):
+    for command in (embedding, checking):
+        command.add_argument("--token", help="a token of the service; the default is the first of AUTH_TOKEN")
+    for command in (searching, embedding, checking):
         command.set_defaults(log_level="WARNING")  # what they find is all that is to be read
     return parser
 
@@ -158,11 +176,37 @@ def _search(_: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
+def _embed(settings: Settings, options: argparse.Namespace) -> int:
+    """Embed images (ITEMs), then texts, in this order: a JSON line for each, or a row of a .npy file."""
+    watched = sys.stderr.isatty() and (options.output or not sys.stdout.isatty())
+    try:
+        with Items(options.items, options.text, options.texts_from) as items, opened(options.output) as output:
+            service = options.service
+            with RemoteService(service, _token(settings, options), settings) if service else LocalModel(settings) as by:
+                tally = embed(items, by, output, _done if watched else lambda _: None)
+        if watched:
+            print(file=sys.stderr)
+    except BrokenPipeError:  # whoever read the lines has seen enough; Python would complain of it when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    failures = summary(tally)
+    if failures:
+        print(f"tate-embeddings: {failures}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _done(count: int) -> None:
+    print(f"\r  embedding: {count} done ", end="", file=sys.stderr, flush=True)
+
+
 def _check(settings: Settings, options: argparse.Namespace) -> int:
     """Call every route of a live instance once, with what it takes and what it must refuse, and say what surprises."""
-    token = options.token or next(iter(settings.auth_token), "")
-    with closing(Instance(options.url, token, options.timeout)) as instance:
+    with closing(Instance(options.url, _token(settings, options), options.timeout)) as instance:
         return 0 if check(instance, options.image_url, functools.partial(print, flush=True)) else 1
+
+
+def _token(settings: Settings, options: argparse.Namespace) -> str:
+    return options.token or next(iter(settings.auth_token), "")
 
 
 def _embedded(query: str, settings: Settings) -> tuple[Vectors, str]:

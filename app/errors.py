@@ -15,7 +15,8 @@
     ├── SettingsError
     ├── ModelUnavailable
     ├── GalleryUnavailable
-    └── InstanceUnusable
+    ├── InstanceUnusable
+    └── ItemsUnavailable, OutputUnavailable
 
 `detail` is written for a person and never holds what an attacker could use: no path, no resolved address, no text of
 a library. What an operator needs beyond it goes into the log.
@@ -225,3 +226,11 @@ class GalleryUnavailable(StartError):
 
 class InstanceUnusable(StartError):
     """A live instance can't be called: it isn't there, isn't ready, is something else, or doesn't know the token."""
+
+
+class ItemsUnavailable(StartError):
+    """There is nothing to embed, or the list of it can't be read."""
+
+
+class OutputUnavailable(StartError):
+    """Vectors can't be written where they are to go."""

@@ -38,6 +38,8 @@ FAMILIES = {
     "ModelUnavailable",
     "GalleryUnavailable",
     "InstanceUnusable",
+    "ItemsUnavailable",
+    "OutputUnavailable",
 }
 
 

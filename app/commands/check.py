@@ -17,6 +17,7 @@ SEA, DOGS = "a stormy sea at night", "two dogs on a beach"
 LONG = "a stormy sea " * 2000
 FORBIDDEN = "ftp://images.example.org/painting.png"
 NO_BASE64 = "this is no base64!"
+SERVICE = "tate-embeddings"
 REQUEST_ID = "tate-embeddings-check"
 WRONG = bearer("not-the-token-of-any-instance")
 
@@ -64,10 +65,14 @@ def check(instance: Instance, image_url: str | None, say: Callable[[str], None])
     health = instance.wait(say)
     try:
         banner = ok(instance.ask("GET", "/", auth=None))
+        if not isinstance(banner, dict) or banner.get("service") != SERVICE:
+            raise Surprise(f"/ is no banner of {SERVICE}")
         vectors = Vectors(health, banner)
         known = instance.ask("GET", "/v1/models").status != 401
-    except (Surprise, LookupError, TypeError) as reason:
-        raise InstanceUnusable(f"{instance.url} has /health, but no banner of tate-embeddings at /: {reason}") from None
+    except Surprise as reason:
+        raise InstanceUnusable(f"{instance.url} is healthy, but can't be checked: {reason}") from None
+    except (LookupError, TypeError) as error:
+        raise InstanceUnusable(f"{instance.url} is healthy, but / or /health lacks something: {error}") from None
     if not known:
         raise InstanceUnusable(f"{instance.url} doesn't know this token; --token or AUTH_TOKEN must be one of its own")
     found = []
@@ -101,7 +106,7 @@ def _finding(instance: Instance, probe: Probe) -> Finding:
             raise Surprise("no X-Request-ID")
     except Surprise as surprise:
         return Finding(probe, str(surprise), answer.status, ms=answer.ms)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         reason = f"an answer of another form ({type(error).__name__}: {error})"
         return Finding(probe, reason, answer.status, ms=answer.ms)
     return Finding(probe, None, answer.status, dimensions, answer.ms)
@@ -109,13 +114,13 @@ def _finding(instance: Instance, probe: Probe) -> Finding:
 
 def _open_to_all(banner: dict[str, Any]) -> Iterator[Probe]:
     here = {name: banner[name] for name in ("model", "pretrained", "dimensions")}
-    yield _get("/", "the banner", having(service="tate-embeddings", status="healthy", **here), auth=None)
+    yield _get("/", "the banner", having(service=SERVICE, status="healthy", **here), auth=None)
     loaded = {"model_loaded": True, "text_model_loaded": True, "image_model_loaded": True}
     yield _get("/health", "readiness", having(status="healthy", **loaded), auth=None)
     yield _get("/live", "liveness", having(status="alive"), auth=None)
     for path in ("/docs", "/redoc", "/openapi.json"):
-        expect = page if banner["docs"] else refused(404, "not_found")
-        yield _get(path, "documentation" if banner["docs"] else "documentation, which is off", expect, auth=None)
+        expect = page if banner.get("docs") else refused(404, "not_found")
+        yield _get(path, "documentation" if banner.get("docs") else "documentation, which is off", expect, auth=None)
     named = {"X-Request-ID": REQUEST_ID}
     yield _get("/no-such-route", "no such route", refused(404, "not_found", headers=named), headers=named)
     yield _get("/embed-text", "a wrong method", refused(405, "method_not_allowed", headers=named), headers=named)

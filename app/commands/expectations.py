@@ -26,6 +26,8 @@ class Vectors:
 
     def __init__(self, health: Mapping[str, Any], banner: Mapping[str, Any]) -> None:
         self.dimensions: int = banner["dimensions"]
+        if not isinstance(self.dimensions, int) or self.dimensions < 1:
+            raise Surprise(f"/ says that vectors have {self.dimensions!r} dimensions")
         self.model: str = banner["model"]
         self._origin = {name: banner[name] for name in ("dimensions", "model", "pretrained", "device")}
         self._origin["space"] = health["space"]

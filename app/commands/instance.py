@@ -1,8 +1,8 @@
 """A live instance, called over HTTP as its callers do."""
 
-import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from time import monotonic, perf_counter, sleep
 from typing import Any
 
 import httpx
@@ -46,16 +46,16 @@ class Instance:
         Raises:
             Surprise: there is no answer.
         """
-        started = time.perf_counter()
+        started = perf_counter()
         try:
             response = self._http.request(method, path, **request)
         except httpx.RequestError as error:
             raise Surprise(f"no answer ({_reason(error)})") from None
         try:
             body = response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
-        return Answer(response.status_code, response.headers, body, (time.perf_counter() - started) * 1000)
+        return Answer(response.status_code, response.headers, body, (perf_counter() - started) * 1000)
 
     def wait(self, say: Callable[[str], None]) -> dict[str, Any]:
         """What `/health` says once it is healthy.
@@ -63,11 +63,11 @@ class Instance:
         Raises:
             InstanceUnusable: it isn't in time, or what answers is something else.
         """
-        deadline = time.monotonic() + self._timeout_s
+        deadline = monotonic() + self._timeout_s
         said = ""
         while True:
             state, health = self._health()
-            left_s = deadline - time.monotonic()
+            left_s = deadline - monotonic()
             if state == State.HEALTHY:
                 return health
             if left_s <= 0:
@@ -75,7 +75,7 @@ class Instance:
             if state != said:
                 say(f"waiting up to {left_s:.0f} s for {self.url}/health: {state}")
                 said = state
-            time.sleep(min(PACE_S, left_s))
+            sleep(min(PACE_S, left_s))
 
     def _health(self) -> tuple[str, dict[str, Any]]:
         try:

@@ -1,6 +1,7 @@
 """A live instance on loopback whose answers a test can spoil."""
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class Exchanged:
     status: int
     headers: dict[str, str]
     body: Any
+    breaks_off: bool = False
 
 
 Spoil = Callable[[Exchanged], None]
@@ -68,7 +70,7 @@ class Spoiled:
             answer = Exchanged(scope["method"], scope["path"], asked, start["status"], headers, json.loads(content))
             self._live.spoil(answer)
             content = json.dumps(answer.body).encode()
-            headers = answer.headers | {"content-length": str(len(content))}
+            headers = answer.headers | {"content-length": str(len(content) + answer.breaks_off)}
             start = {
                 **start,
                 "status": answer.status,
@@ -87,6 +89,8 @@ def running(model: EmbeddingModel, small: str, cache: Any) -> Iterator[Live]:
         auth_token=[TOKEN], model_name=small, model_cache_dir=cache, precision="float32", allow_private_networks=True
     )
     with pytest.MonkeyPatch.context() as patch:
+        # The service logs into what a command has set up, which may be the stream of a test that is over.
+        patch.setattr(logging, "raiseExceptions", False)
         patch.setattr("app.main.EmbeddingModel", lambda *_, **__: model)
         app = Spoiled(create_app(settings), live)
         server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_config=None, access_log=False))
@@ -100,10 +104,8 @@ def running(model: EmbeddingModel, small: str, cache: Any) -> Iterator[Live]:
 
 
 @pytest.fixture
-def live(running: Live, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
+def live(running: Live) -> Iterator[Live]:
     """The same for one test: unspoiled again afterwards."""
-    # The service would go on to log into this test's streams when they are closed.
-    monkeypatch.setattr("app.cli.logs.configure", lambda *_: None)
     running.called.clear()
     yield running
     running.spoil = None
