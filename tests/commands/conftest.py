@@ -35,11 +35,11 @@ Spoil = Callable[[Exchanged], None]
 
 @dataclass
 class Live:
-    """A service that is ready; `spoil` changes its answers, `called` has the paths of all requests."""
+    """A service that is ready; `spoil` changes its answers, `called` has the method and path of all requests."""
 
     url: str
     spoil: Spoil | None = None
-    called: set[str] = field(default_factory=set)
+    called: set[tuple[str, str]] = field(default_factory=set)
 
 
 class Spoiled:
@@ -53,7 +53,7 @@ class Spoiled:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        self._live.called.add(scope["path"])
+        self._live.called.add((scope["method"], scope["path"]))
         sent: list[Message] = []
 
         async def keep(message: Message) -> None:

@@ -63,7 +63,8 @@ def test_its_lines_are_aligned(live: Live, capsys: pytest.CaptureFixture[str]) -
 def test_every_route_is_called(live: Live) -> None:
     run(live.url)
 
-    assert set(httpx.get(f"{live.url}/openapi.json").json()["paths"]) <= live.called
+    paths = httpx.get(f"{live.url}/openapi.json").json()["paths"]
+    assert {(method.upper(), path) for path, methods in paths.items() for method in methods} <= live.called
 
 
 def test_the_token_may_come_from_the_settings(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
