@@ -7,9 +7,9 @@ from fastapi.security import HTTPBearer
 
 from app.api.answers import Answer, with_origin
 from app.api.bodies import BoundedRoute
-from app.api.errors import documented
 from app.api.image_forms import IMAGE_CONTENT, SentImage
-from app.api.json_bodies import documented_body, json_body, json_content
+from app.api.json_bodies import json_body
+from app.api.openapi import documented, documented_body, json_content
 from app.api.schemas import ImageEmbedding, TextEmbedding, TextRequest
 from app.api.services import FromApp, Services, ShareOfImageBytes
 from app.auth import AuthenticatedRoute

@@ -1,7 +1,6 @@
 """Failures as HTTP: one body, `{"detail", "code"}`, for all of them."""
 
 import logging
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -9,9 +8,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from app.api.openai_schemas import OpenAIError, OpenAIProblem
-from app.api.schemas import Problem
 from app.errors import (
-    Internal,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
@@ -37,40 +34,6 @@ FAULTS = {
     "blank": "{field} is blank.",
     "input": "{field} must be a text that isn't blank, the model's own token ids, an image, or a list of these.",
 }
-EXAMPLES = {
-    401: ("No valid token.", "unauthorized", "A valid bearer token is needed: send 'Authorization: Bearer <token>'."),
-    404: ("Another model is served here.", "model_not_found", "This model is not served here; 'ViT-B-32' is."),
-    413: ("The body, the text or the image is over its limit.", "too_large", "The text has more than 1 MiB."),
-    400: ("The body is wrong.", "invalid_request", "'texts' is empty."),
-    415: (
-        "The body's content type is not taken here.",
-        "unsupported_media_type",
-        "Send the body as 'Content-Type: application/json'.",
-    ),
-    422: ("The body is wrong, or the image can't be used.", "invalid_request", "'query' is blank."),
-    500: ("A defect of the service; its log has the reason.", "internal", Internal().detail),
-    502: ("The image's host failed.", "image_host_failed", "The image's host could not be reached."),
-    503: ("Overloaded, loading or stopping; see Retry-After.", "not_ready", "The service is loading; try again soon."),
-    504: ("The image's host or the service ran out of time.", "image_host_timeout", "The image's host took too long."),
-}
-
-
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of a route's failures."""
-    return {
-        status: {
-            "model": Problem,
-            "description": description,
-            "content": {"application/json": {"example": {"detail": detail, "code": code}}},
-        }
-        for status in statuses
-        for description, code, detail in [EXAMPLES[status]]
-    }
-
-
-def documented_for_openai(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of the failures of a route in OpenAI's form."""
-    return {status: {"model": OpenAIProblem, "description": EXAMPLES[status][0]} for status in statuses}
 
 
 def answer(error: ServiceError, path: str) -> JSONResponse:

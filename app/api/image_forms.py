@@ -7,8 +7,9 @@ from fastapi import Depends, Request
 
 from app.api.bodies import bounded, content_type, is_json, metered, not_too_many
 from app.api.inline_images import image_or_url, not_empty
-from app.api.json_bodies import json_content, read_one_of
+from app.api.json_bodies import read_one_of
 from app.api.multipart import read_file, read_files
+from app.api.openapi import json_content
 from app.api.schemas import (
     EXAMPLE_IMAGE,
     EXAMPLE_URL,

@@ -49,17 +49,6 @@ def json_body(form: type[BaseModel]) -> Any:
     return Depends(read)
 
 
-def json_content(*forms: type[BaseModel], **more: Any) -> dict[str, Any]:
-    """What OpenAPI is to say of a JSON body that may have these forms, all of them in `openapi.READ_BY_ROUTES`."""
-    references = [{"$ref": f"#/components/schemas/{form.__name__}"} for form in forms]
-    return {"application/json": {"schema": references[0] if len(forms) == 1 else {"oneOf": references}, **more}}
-
-
-def documented_body(content: dict[str, Any]) -> dict[str, Any]:
-    """The same for a route's `openapi_extra`."""
-    return {"requestBody": {"required": True, "content": content}}
-
-
 async def _read(request: Request) -> dict[str, Any]:
     if not is_json(request):
         raise UnsupportedMediaType("Send the body as 'Content-Type: application/json'.")

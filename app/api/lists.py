@@ -12,9 +12,9 @@ from fastapi import APIRouter, Depends, Request
 from app.api.answers import Answer, with_origin
 from app.api.bodies import not_too_many
 from app.api.embed import TOKEN, EmbedRoute, one_image, one_text
-from app.api.errors import documented
 from app.api.image_forms import IMAGES_CONTENT, SentImages
-from app.api.json_bodies import documented_body, json_body, json_content, read_one_of
+from app.api.json_bodies import json_body, read_one_of
+from app.api.openapi import documented, documented_body, json_content
 from app.api.schemas import (
     Body,
     ImageEmbedding,

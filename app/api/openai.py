@@ -12,10 +12,10 @@ from fastapi import APIRouter, Depends, Request
 from app.api.answers import Answer
 from app.api.bodies import metered, not_too_many
 from app.api.embed import TOKEN, EmbedRoute
-from app.api.errors import documented_for_openai
 from app.api.inline_images import image_or_url
-from app.api.json_bodies import documented_body, json_content, read_json
+from app.api.json_bodies import read_json
 from app.api.openai_schemas import EmbeddingsRequest, Item, OpenAIEmbeddings, OpenAIModel, OpenAIModels
+from app.api.openapi import documented_body, documented_for_openai, json_content
 from app.api.schemas import ImageRequest, ImageUrlRequest
 from app.api.services import FromApp, Services, ShareOfImageBytes
 from app.embeddings.engines import Vectors
@@ -76,7 +76,8 @@ async def create_embedding(body: Annotated[EmbeddingsRequest, Depends(_sent)], s
 async def list_models(services: FromApp) -> OpenAIModels:
     """The model that is served."""
     name = services.settings.model_name
-    return OpenAIModels(data=[OpenAIModel(id=name, created=int(services.started), owned_by="tate-embeddings")])
+    model = OpenAIModel(id=name, object="model", created=int(services.started), owned_by="tate-embeddings")
+    return OpenAIModels(object="list", data=[model])
 
 
 def _items(given: Item | list[Item]) -> tuple[list[Item], list[str]]:

@@ -73,7 +73,7 @@ class OpenAIModel(BaseModel):
     """A model that is served."""
 
     id: str = Field(examples=["ViT-B-32"])
-    object: Literal["model"] = "model"
+    object: Literal["model"]
     created: int = Field(description="when this worker started, in seconds since 1970")
     owned_by: str = Field(examples=["tate-embeddings"])
 
@@ -81,7 +81,7 @@ class OpenAIModel(BaseModel):
 class OpenAIModels(BaseModel):
     """The models that are served: one."""
 
-    object: Literal["list"] = "list"
+    object: Literal["list"]
     data: list[OpenAIModel]
 
 

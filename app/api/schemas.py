@@ -164,6 +164,9 @@ class MixedEmbeddings(ImagesSeen):
     image_embeddings: list[Vector]
 
 
+Status = Literal["healthy", "loading", "draining", "unhealthy"]
+
+
 class Banner(BaseModel):
     """Who answers here."""
 
@@ -171,7 +174,7 @@ class Banner(BaseModel):
 
     service: str = Field(examples=["tate-embeddings"])
     version: str = Field(examples=["0.1.0"])
-    status: str = Field(examples=["healthy"])
+    status: Status
     model: str = Field(examples=["ViT-B-32"])
     pretrained: str = Field(examples=["laion2b_s34b_b79k"])
     dimensions: int | None = Field(examples=[512])
@@ -185,7 +188,7 @@ class Health(BaseModel):
 
     model_config = ConfigDict(protected_namespaces=())
 
-    status: Literal["healthy", "loading", "draining", "unhealthy"]
+    status: Status
     model_loaded: bool
     text_model_loaded: bool
     image_model_loaded: bool
@@ -199,7 +202,7 @@ class Health(BaseModel):
 class Alive(BaseModel):
     """The event loop turns."""
 
-    status: Literal["alive"] = "alive"
+    status: Literal["alive"]
 
 
 class Problem(BaseModel):

@@ -61,7 +61,7 @@ async def health(services: FromApp) -> JSONResponse:
 @router.get("/live", response_model=Alive)
 async def live() -> Alive:
     """Liveness: 200 while the event loop turns."""
-    return Alive()
+    return Alive(status="alive")
 
 
 def _demonstration(settings: Settings) -> dict[str, bool]:

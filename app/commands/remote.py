@@ -6,15 +6,11 @@ from typing import Any, Self
 
 import numpy as np
 
+import tate_embeddings_client as client
 from app.commands.items import Item, read
 from app.commands.outcomes import Embedded, Failed, Outcome
 from app.config import Settings
 from app.errors import InstanceUnusable, ServiceError
-
-try:
-    import tate_embeddings_client as client
-except ImportError:  # it is a package of its own, and a service does without
-    client = None
 
 
 class RemoteService:
@@ -25,8 +21,6 @@ class RemoteService:
     """
 
     def __init__(self, url: str, token: str, settings: Settings) -> None:
-        if client is None:
-            raise InstanceUnusable("--service needs the package tate-embeddings-client, which is not installed here")
         self._url = url
         self._max_bytes = settings.max_image_bytes
         self._held = settings.max_body_bytes

@@ -24,7 +24,6 @@ def make_types(run_node: RunNode, node_modules: Path, description: Path) -> None
         str(description),
         "--redocly",
         str(NODE_PROJECT / "redocly.yaml"),
-        "--default-non-nullable=false",
         "--output",
         "api.ts",
     )
