@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from app.config import Settings, architecture
+from app.config import MULTILINGUAL_PAIR, Settings, architecture
 from app.errors import SettingsError
 
 
@@ -123,3 +123,12 @@ def test_an_alias_takes_weights_from_a_file(tmp_path: Path) -> None:
 def test_an_alias_with_the_weights_of_another_model_stops_the_start() -> None:
     with pytest.raises(SettingsError, match="PRETRAINED is wrong: openai/clip-vit-base-patch32 stands for"):
         Settings.load(model_name=ALIAS, pretrained="laion2b_s34b_b79k")
+
+
+def test_the_multilingual_pair_brings_the_weights_of_its_image_tower_and_takes_others(tmp_path: Path) -> None:
+    pair = Settings.load(model_name=MULTILINGUAL_PAIR)
+
+    assert pair.pretrained == "laion400m_e32"
+    assert architecture(pair.model_name) == MULTILINGUAL_PAIR
+    for weights in ("laion400m_e31", str(tmp_path / "image-tower.pt")):
+        assert Settings.load(model_name=MULTILINGUAL_PAIR, pretrained=weights).pretrained == weights

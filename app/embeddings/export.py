@@ -61,7 +61,7 @@ def export(architecture: str, pretrained: str, cache: Path) -> None:
             if not verified(cache / space):
                 with published(cache, space) as folder:
                     manifest = _write(origin, pretrained, space, folder)
-                    del origin  # which may be gigabytes; what follows doubles the exported towers instead
+                    del origin  # what follows reads the exported towers, which may be gigabytes themselves
                     with_fidelity(Prepared(folder, manifest)).write(folder)
             remember(cache, architecture, pretrained, space, weights)
     except OSError as error:
@@ -77,6 +77,7 @@ def _write(origin: source.Source, pretrained: str, space: str, folder: Path) -> 
     masked = masks_padding(origin.model, original_tokenizer.padding(read))
     texts = read(list(reference.TEXTS))
     _convert(
+        origin.architecture,
         TextTower(origin.model, cut is not None),
         texts[:2],
         openvino.PartialShape([-1, context_length if cut is None and not masked else -1]),
@@ -84,6 +85,7 @@ def _write(origin: source.Source, pretrained: str, space: str, folder: Path) -> 
     )
     size = (origin.preprocessing.height, origin.preprocessing.width, 3)
     _convert(
+        origin.architecture,
         ImageTower(origin.model, origin.preprocessing, torch.float32),
         torch.zeros(2, *size, dtype=torch.uint8),
         openvino.PartialShape([-1, *size]),
@@ -112,9 +114,18 @@ def _write(origin: source.Source, pretrained: str, space: str, folder: Path) -> 
     )
 
 
-def _convert(tower: torch.nn.Module, example: torch.Tensor, shape: openvino.PartialShape, file: Path) -> None:
+def _convert(
+    architecture: str, tower: torch.nn.Module, example: torch.Tensor, shape: openvino.PartialShape, file: Path
+) -> None:
     kind = openvino.Type.u8 if example.dtype == torch.uint8 else openvino.Type.i64
-    converted = openvino.convert_model(tower, example_input=example, input=[(shape, kind)])
+    try:
+        converted = openvino.convert_model(tower, example_input=example, input=[(shape, kind)])
+    except Exception as error:  # OpenVINO, and whatever a tower raises while it is traced
+        logger.debug("OpenVINO refused", exc_info=True)
+        raise ModelUnavailable(
+            f"MODEL_NAME={architecture} can't be exported: its {file.stem} tower computes what OpenVINO doesn't read "
+            f"({type(error).__name__})"
+        ) from error
     try:
         openvino.save_model(converted, file, compress_to_fp16=False)
     except RuntimeError as error:  # OpenVINO doesn't say why it couldn't write

@@ -14,6 +14,7 @@ from open_clip.tokenizer import HFTokenizer, SimpleTokenizer, get_clean_fn
 
 from app.embeddings import fast_tokenizer, tokenizer
 from app.embeddings.cleaning import Cleaning
+from app.embeddings.prepared import LOCAL_SCHEMA
 from app.errors import ModelUnavailable
 
 logger = logging.getLogger(__name__)
@@ -33,14 +34,12 @@ def of_architecture(architecture: str) -> Original:
         ModelUnavailable: it can't be had, or ours can't equal it.
     """
     try:
-        return checked(open_clip.get_tokenizer(architecture), architecture)
-    except OSError as error:  # among them what transformers raises of files that it doesn't get
+        original = open_clip.get_tokenizer(architecture)
+    except Exception as error:  # transformers raises whatever it likes, of files that it didn't get too
+        if architecture.startswith(LOCAL_SCHEMA):
+            raise _unserved(architecture) from error
         raise unreachable(architecture, error) from error
-    except ModelUnavailable:
-        raise
-    except Exception as error:  # of other libraries, which may be missing
-        logger.debug("no tokenizer", exc_info=True)
-        raise _unserved(architecture) from error
+    return checked(original, architecture)
 
 
 def checked(original: Any, architecture: str) -> Original:
@@ -49,7 +48,7 @@ def checked(original: Any, architecture: str) -> Original:
     Raises:
         ModelUnavailable: it can't.
     """
-    if original.clean_fn in CLEANINGS:
+    if getattr(original, "clean_fn", None) in CLEANINGS:
         if isinstance(original, SimpleTokenizer) and not original.reduction_fn:
             return original
         if isinstance(original, HFTokenizer) and not original.tokenizer_mode:
@@ -65,8 +64,9 @@ def unreachable(architecture: str, error: Exception) -> ModelUnavailable:
     logger.debug("the hub refused", exc_info=True)
     return ModelUnavailable(
         f"the tokenizer and text configuration of MODEL_NAME={architecture} are not on this machine and could not be "
-        f"downloaded from {huggingface_hub.constants.ENDPOINT} ({type(error).__name__}). With a network, run "
-        "'tate-embeddings prepare'; without one, set MODEL_CACHE_DIR to a folder prepared elsewhere"
+        f"read from {huggingface_hub.constants.ENDPOINT}, where a tokenizer.json is looked for "
+        f"({type(error).__name__}). With a network, run 'tate-embeddings prepare'; without one, set MODEL_CACHE_DIR to "
+        "a folder prepared elsewhere"
     )
 
 

@@ -11,12 +11,15 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger as GunicornLogger
 from uvicorn_worker import UvicornWorker
 
-from app.config import MIB, Settings
+from app.config import MIB, Settings, architecture
 from app.embeddings.engines.choice import Choice
+from app.embeddings.prepared import find
 from app.resources import cores, gpus, memory
 
 MOST_WORKERS = 4
 BYTES_PER_WORKER = 1_300_000_000
+# Of those, what a worker holds beside its model's weights.
+BYTES_WITHOUT_WEIGHTS = 700_000_000
 GRACE_S = 30
 # Longer than the event loop of a worker can be busy with one thing, a graceful stop included.
 SILENCE_S = 60
@@ -32,7 +35,15 @@ def count(settings: Settings, choice: Choice) -> int:
         return settings.workers
     if choice.device == "cuda":
         return gpus()
-    return max(1, min(MOST_WORKERS, cores() // 2, memory() // BYTES_PER_WORKER))
+    return max(1, min(MOST_WORKERS, cores() // 2, memory() // bytes_per_worker(settings)))
+
+
+def bytes_per_worker(settings: Settings) -> int:
+    """How much memory to reckon with for each worker; more than usual if the prepared model is large."""
+    name = architecture(settings.model_name)
+    prepared = find(settings.model_cache_dir, name, settings.pretrained, thoroughly=False)
+    weights = sum(file.stat().st_size for file in prepared.folder.glob("*.bin")) if prepared else 0
+    return max(BYTES_PER_WORKER, BYTES_WITHOUT_WEIGHTS + weights)
 
 
 class Logger(GunicornLogger):

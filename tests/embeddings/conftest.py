@@ -50,6 +50,7 @@ def ask(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     template = url + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("transformers.utils.hub._hf_api", None)  # which remembers whom it asked first
 
 
 @pytest.fixture

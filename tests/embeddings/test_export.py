@@ -217,15 +217,17 @@ def test_a_tokenizer_that_isnt_clips_own_is_refused(
 @pytest.mark.parametrize(
     ("name", "tag"), [("ViT-B-16-SigLIP", "webli"), ("xlm-roberta-base-ViT-B-32", "laion5b_s13b_b90k")]
 )
-def test_another_librarys_tokenizer_is_refused_before_the_weights_are_downloaded(
+@pytest.mark.usefixtures("_hub_cache_of_its_own")
+def test_a_tokenizer_that_cant_be_downloaded_is_named_before_the_weights_are_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, tag: str
 ) -> None:
     with serving({}) as hub:
         ask(hub.url, monkeypatch)
         message = refusal_of(name, tag, tmp_path / "cache")
 
-    assert message.startswith(f"MODEL_NAME={name} reads text with a tokenizer ")
-    assert hub.requests == []
+    assert message.startswith(f"the tokenizer and text configuration of MODEL_NAME={name} are not on this machine ")
+    assert "'tate-embeddings prepare'" in message
+    assert not [request for request in hub.requests if WEIGHTS in request]
 
 
 # Torch is imported once, and forked then: a process of its own would take seconds to be where exporting begins.

@@ -422,6 +422,7 @@ def test_a_model_is_downloaded_by_its_name_and_served_without_the_hub(
 
     model = EmbeddingModel(name, tag, settings=settings_with(tmp_path / "cache", "float32"))
 
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # OpenCLIP itself would try for minutes
     original = open_clip.create_model(name, pretrained=tag).eval()
     expected = texts_by_open_clip(original, open_clip.get_tokenizer(name), TEXTS)
     assert lowest(model.embed_texts(TEXTS), expected) >= FLOORS["float32"]
@@ -448,3 +449,28 @@ def test_a_model_that_was_downloaded_once_is_exported_without_a_hub(
     assert {folder.name for folder in (tmp_path / "second").glob("*/")} == {
         folder.name for folder in (tmp_path / "first").glob("*/")
     }
+
+
+@pytest.mark.parametrize("weights", ["laion2b_s34b_b79k", "/no/such/file.pt"])
+def test_weights_that_are_none_of_the_pairs_pictures_are_refused_with_those_that_are(
+    monkeypatch: pytest.MonkeyPatch, multilingual_pair: MultilingualPair, weights: str
+) -> None:
+    with serving(multilingual_pair.files()) as hub:
+        ask(hub.url, monkeypatch)
+        with pytest.raises(ModelUnavailable, match=f"^PRETRAINED={weights} .* of {PICTURES_OF_THE_PAIR}; .*e32") as no:
+            source.load(MULTILINGUAL_PAIR, weights)
+
+    assert "\n" not in str(no.value)
+    assert not [request for request in hub.requests if "pytorch_model.bin" in request]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_text_tower_that_cant_be_exported_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = write_multilingual(tmp_path, "xlm-roberta", hf_pooler_type="max_pooler")
+
+    with pytest.raises(ModelUnavailable, match=f"^MODEL_NAME={name} can't be exported") as refusal:
+        export_here(name, "-", tmp_path / "cache")
+
+    assert "\n" not in str(refusal.value)

@@ -9,7 +9,8 @@ import open_clip
 import pytest
 from app.embeddings import EmbeddingModel
 from app.embeddings.cleaning import Cleaning
-from app.embeddings.tokenizer import ClipTokenizer, save
+from app.embeddings.tokenizer import ClipTokenizer, Tokens, save
+from app.errors import InvalidRequest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer
@@ -193,3 +194,32 @@ def test_the_exported_tokenizer_is_that_of_the_model(model: EmbeddingModel) -> N
     for text in ("a stormy sea", "Œuvre &amp;amp; <end_of_text> 🌊", "a crowd of people " * 40):
         ids = model.tokenize(text).ids
         assert ids == theirs([text])[0].tolist()[: len(ids)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a stormy sea", "wow!!!", "Œuvre 🌊", "ends <end_of_text> early", "<start_of_text> a", "sea " * 75, "sea " * 200],
+)
+def test_ids_of_a_text_are_accepted_as_the_text_is(tokenizers: Pair, text: str) -> None:
+    tokens = tokenizers.ours.encode(text)
+    row = tokenizers.theirs([text])[0].tolist()
+
+    for ids in (row, tokens.ids, tokens.ids[:-1]):
+        assert tokenizers.ours.accept(ids) == Tokens(tokens.ids, truncated=False)
+
+
+def test_ids_without_what_surrounds_a_text_are_accepted_and_cut(tokenizers: Pair) -> None:
+    for text in ("a stormy sea", "wow!!!", "sea " * 200):
+        assert tokenizers.ours.accept(tokenizers.theirs.encode(text)) == tokenizers.ours.encode(text)
+
+
+@pytest.mark.parametrize("ids", [[], [0, 0], [49406], [49406, 49407], [49406, 49407, 0, 0, 0]])
+def test_ids_of_nothing_are_refused(tokenizers: Pair, ids: list[int]) -> None:
+    with pytest.raises(InvalidRequest, match=r"^token ids must be those of a text"):
+        tokenizers.ours.accept(ids)
+
+
+@pytest.mark.parametrize("ids", [[49408], [-1], [320, 10**30]])
+def test_ids_out_of_the_vocabulary_are_refused(tokenizers: Pair, ids: list[int]) -> None:
+    with pytest.raises(InvalidRequest, match=r"^token ids must be from 0 to 49407, "):
+        tokenizers.ours.accept(ids)

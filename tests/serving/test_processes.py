@@ -17,10 +17,11 @@ import pytest
 from app.config import Settings
 from app.embeddings import EmbeddingModel
 from app.embeddings.engines.choice import Choice
+from app.embeddings.prepared import Prepared
 from app.serving import processes
 from app.serving.processes import Processes, count
 
-from tests.conftest import AUTHORIZED, TOKEN
+from tests.conftest import AUTHORIZED, TOKEN, MakeSettings
 
 CPU = Choice("openvino", "cpu")
 GIB = 2**30
@@ -38,6 +39,25 @@ def test_workers_are_counted_by_cores_and_memory(
     monkeypatch.setattr(processes, "memory", lambda: memory)
 
     assert count(Settings.load(), CPU) == expected
+
+
+@pytest.mark.parametrize(
+    ("weights", "memory", "expected"),
+    [(0, 64 * GIB, 4), (605_000_000, 3_000_000_000, 2), (2_700_000_000, 16_000_000_000, 4),
+     (2_700_000_000, 8_000_000_000, 2), (2_700_000_000, 3_000_000_000, 1)],
+)  # fmt: skip
+def test_a_large_model_has_as_few_workers_as_memory_carries(
+    monkeypatch: pytest.MonkeyPatch, make_settings: MakeSettings, model: EmbeddingModel, tmp_path: Path,
+    weights: int, memory: int, expected: int,
+) -> None:  # fmt: skip
+    for name, size in {"text.bin": weights - weights // 3, "image.bin": weights // 3}.items():
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)
+    monkeypatch.setattr(processes, "find", lambda *_, **__: Prepared(tmp_path, model.manifest))
+    monkeypatch.setattr(processes, "cores", lambda: 8)
+    monkeypatch.setattr(processes, "memory", lambda: memory)
+
+    assert count(make_settings(), CPU) == expected
 
 
 def test_there_is_a_worker_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
