@@ -1,6 +1,9 @@
 """Models that read many languages: text towers of transformers, the pair of M-CLIP, and SigLIP's."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -29,7 +32,7 @@ from tests.embeddings.conftest import (
     write_model,
 )
 from tests.embeddings.languages import CONFIGURATIONS, SENTENCES, TOKENIZERS, write_text_tower
-from tests.embeddings.test_model import FLOORS, NEAR, lowest, settings_with
+from tests.embeddings.test_model import FLOORS, NEAR, QUIET, lowest, settings_with
 from tests.hub import WEIGHTS, Hub, serving
 
 PICTURES_OF_THE_PAIR = "ViT-B-16-plus-240"
@@ -165,6 +168,16 @@ def test_ids_of_open_clips_tokenizer_give_the_texts_vector(case: Case) -> None:
     assert tokens == case.ours.tokenize(text)
 
 
+@pytest.mark.slow
+def test_what_is_prepared_serves_without_torch_transformers_or_a_network(case: Case) -> None:
+    settings = {"MODEL_CACHE_DIR": str(case.cache), "ENGINE": "openvino", "PRECISION": "float32"}
+    done = subprocess.run(
+        [sys.executable, "-c", QUIET, case.name], env=os.environ | settings, capture_output=True, text=True, check=True
+    )
+
+    assert json.loads(done.stdout) == {"seen": [], "heavy": [], "telemetry": "None", "vectors": 2}
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_torch_keeps_the_floors_too(case: Case, precision: Precision) -> None:
     model = EmbeddingModel(case.name, "-", settings=settings_with(case.cache, precision, "torch"))
@@ -176,6 +189,7 @@ def test_torch_keeps_the_floors_too(case: Case, precision: Precision) -> None:
     assert lowest(model.embed_images(pictures), pictures_by_open_clip(case.theirs, pictures)) >= floor
 
 
+@pytest.mark.slow
 def test_a_pooling_that_padding_takes_part_in_keeps_its_padding(tmp_path: Path) -> None:
     name = write_multilingual(tmp_path, "xlm-roberta")
     TOKENIZERS["xlm-roberta"]().save_pretrained(tmp_path / "model")
@@ -276,6 +290,7 @@ def exported(name: str, tag: str, cache: Path, files: Mapping[str, Path], monkey
     return hub
 
 
+@pytest.mark.slow
 def test_the_pair_of_m_clip_has_the_vectors_of_both_its_towers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, multilingual_pair: MultilingualPair, no_hub: str
 ) -> None:
@@ -299,6 +314,7 @@ def test_the_pair_of_m_clip_has_the_vectors_of_both_its_towers(
     assert lowest(model.embed_images(pictures), by_open_clip) >= FLOORS["float32"]
 
 
+@pytest.mark.slow
 def test_the_pair_takes_texts_as_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, multilingual_pair: MultilingualPair
 ) -> None:
@@ -310,6 +326,7 @@ def test_the_pair_takes_texts_as_they_are(
     assert model.tokenize("a \ud83c b") == model.tokenize("a \ufffd b")
 
 
+@pytest.mark.slow
 def test_the_pair_takes_a_checkpoint_of_its_image_tower(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, multilingual_pair: MultilingualPair
 ) -> None:
@@ -344,6 +361,7 @@ def test_the_space_of_the_pair_is_of_both_towers(
     assert space("after") != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_torch_serves_the_pair_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, multilingual_pair: MultilingualPair, precision: Precision
@@ -410,6 +428,7 @@ NAMED: dict[str, tuple[str, str, str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMED)
 @pytest.mark.usefixtures("_hub_cache_of_its_own")
 def test_a_model_is_downloaded_by_its_name_and_served_without_the_hub(
@@ -434,6 +453,7 @@ def test_a_model_is_downloaded_by_its_name_and_served_without_the_hub(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_hub_cache_of_its_own")
 def test_a_model_that_was_downloaded_once_is_exported_without_a_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_hub: str
@@ -464,6 +484,7 @@ def test_weights_that_are_none_of_the_pairs_pictures_are_refused_with_those_that
     assert not [request for request in hub.requests if "pytorch_model.bin" in request]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_text_tower_that_cant_be_exported_is_refused_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -361,7 +361,7 @@ from app.embeddings import EmbeddingModel
 from app.embeddings.reference import pictures
 model = EmbeddingModel(sys.argv[1], "-")
 vectors = [*model.embed_texts(["a stormy sea"]), *model.embed_images(pictures()[:1])]
-unwanted = ("torch", "torchvision", "open_clip", "huggingface_hub", "safetensors")
+unwanted = ("torch", "torchvision", "open_clip", "transformers", "huggingface_hub", "safetensors")
 heavy = [name for name in unwanted if name in sys.modules]
 telemetry = sys.modules.get("openvino_telemetry")
 print(json.dumps({"seen": seen, "heavy": heavy, "telemetry": str(telemetry), "vectors": len(vectors)}))
