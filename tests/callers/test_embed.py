@@ -98,12 +98,3 @@ def test_what_is_no_service_s_address_or_token_is_one_line(
 ) -> None:
     assert cli.main(["embed", "--text", "a sea", "--service", url, "--token", token]) == 1
     assert "can't be called" in only_line(capsys)
-
-
-def test_without_the_client_s_package_a_service_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("app.commands.remote.client", None)
-
-    assert cli.main(["embed", "--text", "a sea", "--service", "http://127.0.0.1"]) == 1
-    assert "tate-embeddings-client" in only_line(capsys)

@@ -82,7 +82,7 @@ test("a wrong token is an AuthenticationError", async () => {
 
 const { BadRequestError, NotFoundError, UnprocessableEntityError } = OpenAI;
 const refused = [
-  ["another model", { model: "other" }, NotFoundError, "model_not_found", null],
+  ["another model", { model: "other" }, NotFoundError, "model_not_found", "model"],
   ["a blank text", { input: " " }, BadRequestError, "invalid_request", "input"],
   ["an empty list", { input: [] }, BadRequestError, "invalid_request", "input"],
   ["too many dimensions", { dimensions: 513 }, BadRequestError, "invalid_request", "dimensions"],
