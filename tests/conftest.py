@@ -1,6 +1,7 @@
 """What the tests share: models with seeded random weights, settings that ignore this machine, and a client."""
 
 import json
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import open_clip
 import pytest
+import structlog
 import torch
 from app.config import Settings
 from app.embeddings import EmbeddingModel
@@ -43,6 +45,20 @@ def _no_settings_of_this_machine() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_waiting_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.images.retries.WAITS_S", (0.0, 0.0))
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Commands that run in this process configure it for themselves."""
+    root = logging.getLogger()
+    handlers, levels = root.handlers[:], {name: logging.getLogger(name).level for name in root.manager.loggerDict}
+    level = root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

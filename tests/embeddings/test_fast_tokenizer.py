@@ -115,7 +115,7 @@ def test_ids_of_a_text_are_accepted_as_the_text_is(tokenizers: Pair, text: str) 
 
 def test_ids_of_nothing_are_refused(tokenizers: Pair) -> None:
     for ids in ([], tokenizers.ours.encode("").ids, tokenizers.theirs([""])[0].tolist(), [tokenizers.ours.padding]):
-        with pytest.raises(InvalidRequest, match=r"^token ids must be those of a text"):
+        with pytest.raises(InvalidRequest, match=r"^Token ids must be those of a text"):
             tokenizers.ours.accept(ids)
 
 
@@ -124,7 +124,7 @@ def test_ids_out_of_the_vocabulary_are_refused(tokenizers: Pair) -> None:
     tokenizers.ours.accept([size - 1])
 
     for ids in ([size], [-1], [2, 5, 10**12]):
-        with pytest.raises(InvalidRequest, match=rf"^token ids must be from 0 to {size - 1}, "):
+        with pytest.raises(InvalidRequest, match=rf"^Token ids must be this model's own, from 0 to {size - 1}\.$"):
             tokenizers.ours.accept(ids)
 
 

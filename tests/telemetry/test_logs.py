@@ -3,7 +3,6 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
@@ -14,16 +13,6 @@ from starlette.testclient import TestClient
 from tests.conftest import AUTHORIZED, TOKEN
 
 Said = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def lines(said: str) -> list[dict[str, Any]]:
