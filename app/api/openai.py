@@ -109,6 +109,7 @@ async def _embedded(items: Sequence[Item], names: Sequence[str], services: Servi
                 sources[place] = image_or_url(item, services.settings.max_image_bytes)
             else:
                 texts[place] = item
+    not_too_many(len(sources), services.settings.max_batch_items)
     tokens |= zip(texts, await embedder.tokenize([*texts.values()]), strict=True)
     vectors = np.empty((len(items), embedder.model.dimensions), np.float32)
     vectors[[*tokens]] = await embedder.embed_tokens([*tokens.values()])

@@ -169,6 +169,15 @@ def test_as_many_inputs_as_openai_takes_are_taken(serving: Serving, make_setting
         assert problem(ask(2049)) == (413, "too_large", None)
 
 
+def test_images_count_as_on_the_list_routes(serving: Serving, make_settings: MakeSettings, small: str) -> None:
+    def ask(*items: Any) -> Any:
+        return client.post("/v1/embeddings", json={"model": small, "input": items}, headers=AUTHORIZED)
+
+    with serving(make_settings(max_batch_items=2)) as client:
+        assert len(vectors(ask(URI, "a", {"image": BASE64}, "a"))) == 4
+        assert problem(ask(URI, URI, {"image": BASE64})) == (413, "too_large", None)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"input": "\xff"}', b'{"input": ' + b"[" * 100_000])
 def test_a_body_that_is_no_json_object_is_a_bad_request(client: TestClient, content: bytes) -> None:
     answer = client.post("/v1/embeddings", content=content, headers=AUTHORIZED)
