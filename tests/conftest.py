@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import open_clip
 import pytest
@@ -87,7 +88,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_settings(small: str, cache: Path) -> MakeSettings:
     """Settings of a service on the small model, with some of them changed."""
 
@@ -124,14 +125,13 @@ def free_port() -> int:
     return unused_port()
 
 
-@pytest.fixture
-def serving(model: EmbeddingModel, monkeypatch: pytest.MonkeyPatch) -> Serving:
+@pytest.fixture(scope="session")
+def serving(model: EmbeddingModel) -> Serving:
     """A service with settings of one's own, ready, in this process. All share one loaded model."""
-    monkeypatch.setattr("app.main.EmbeddingModel", lambda *_, **__: model)
 
     @contextmanager
     def serve(settings: Settings) -> Iterator[TestClient]:
-        with TestClient(create_app(settings)) as client:
+        with mock.patch("app.main.EmbeddingModel", return_value=model), TestClient(create_app(settings)) as client:
             while (answer := client.get("/health")).status_code != 200:
                 assert answer.json()["status"] == "loading", answer.text
             yield client
@@ -139,8 +139,8 @@ def serving(model: EmbeddingModel, monkeypatch: pytest.MonkeyPatch) -> Serving:
     return serve
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(serving: Serving, make_settings: MakeSettings) -> Iterator[TestClient]:
-    """A service that is ready, in this process."""
+    """A service that is ready, in this process. The tests of a file share it, as starting it takes processes."""
     with serving(make_settings()) as client:
         yield client
