@@ -36,7 +36,7 @@ ARTWORKS = 320
 SIZE = 640
 QUALITY = 90
 # Raised when the same seeds give other pictures or words than before.
-EDITION = 1
+EDITION = 2
 
 IMAGES = "images"
 METADATA = "metadata.jsonl"
@@ -145,16 +145,17 @@ def _fill(folder: Path, settings: Settings, count: int, painted: Callable[[int, 
     (folder / IMAGES).mkdir(parents=True)
     works = collection(FIRST_SEED, count)
     files = [folder / IMAGES / f"{work.id}.jpg" for _, work in works]
-    with ProcessPoolExecutor(cores()) as painters:
-        for done, _ in enumerate(painters.map(_paint, [scene.seed for scene, _ in works], files), start=1):
-            painted(done, count)
-    model = EmbeddingModel(settings.model_name, settings.pretrained, settings=settings)
     pixels, lines = [], []
-    for (_, work), file in zip(works, files, strict=True):
-        picture = decode(file.read_bytes(), settings.max_image_pixels)
-        pixels.append(model.preprocessing(picture.image))
-        label = asdict(work) | {"path": f"{IMAGES}/{file.name}", "width": picture.width, "height": picture.height}
-        lines.append(json.dumps(label) + "\n")
+    with ProcessPoolExecutor(cores()) as painters:
+        # Painters are forked by this line, and so before the model has threads.
+        paintings = painters.map(_paint, [scene.seed for scene, _ in works], files)
+        model = EmbeddingModel(settings.model_name, settings.pretrained, settings=settings)
+        for (_, work), file, _ in zip(works, files, paintings, strict=True):
+            picture = decode(file.read_bytes(), settings.max_image_pixels)
+            pixels.append(model.preprocessing(picture.image))
+            label = asdict(work) | {"path": f"{IMAGES}/{file.name}", "width": picture.width, "height": picture.height}
+            lines.append(json.dumps(label) + "\n")
+            painted(len(lines), count)
     np.save(folder / VECTORS, model.embed_pixels(pixels))
     (folder / METADATA).write_text("".join(lines), "utf-8")
 

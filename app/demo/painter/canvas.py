@@ -91,12 +91,14 @@ class Canvas:
 
     def veil(self, cover: Field, colour: RGB) -> None:
         """Lay a colour over the picture, as thick as `cover` says, from 0 to 1."""
-        pixels = self.pixels
-        self.pixels = pixels + (np.array(colour, np.float32) - pixels) * cover[..., None]
+        share = np.broadcast_to(np.clip(cover, 0, 1), (self.height, self.width))
+        self.image.paste(colour, mask=Image.fromarray((share * 255 + 0.5).astype(np.uint8)))
 
     def noise(self, across: int, down: int, octaves: int = 3) -> Field:
         """Clouds of randomness from 0 to 1, with so many billows each way."""
-        return noise(self.rng, self.width, self.height, across, down, octaves)
+        # At half the size: a canvas is twice as large as its picture for the sake of edges, and clouds have none.
+        half = noise(self.rng, self.width // 2, self.height // 2, across, down, octaves)
+        return np.asarray(Image.fromarray(half).resize((self.width, self.height), Image.Resampling.BILINEAR))
 
     def uneven(self, count: int, roughness: float = 0.5) -> NDArray[np.float64]:
         """A line of `count` heights from about -1 to 1, as hills have it."""

@@ -122,31 +122,29 @@ def cubist(work: Work) -> Image.Image:
     width, height, unit = work.width, work.height, work.unit
     size = unit / 6
     rows, columns = int(height / size) + 3, int(width / size) + 3
-    sites = np.stack(np.meshgrid(np.arange(columns) - 0.5, np.arange(rows) - 0.5), axis=-1) * size
-    sites = (sites + work.rng.uniform(-0.42, 0.42, sites.shape) * size).astype(np.float32)
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    cell_x, cell_y = (x / size + 1).astype(int), (y / size + 1).astype(int)
-    nearest = np.full((height, width), np.inf, np.float32)
+    grid = np.stack(np.meshgrid(np.arange(columns) - 0.5, np.arange(rows) - 0.5), axis=-1)
+    sites = ((grid + work.rng.uniform(-0.42, 0.42, grid.shape)) * size).astype(np.float32).reshape(-1, 2)
+    y, x = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)[None, :]
+    cell_x, cell_y = (x / size + 1).astype(np.int32), (y / size + 1).astype(np.int32)
+    nearest: Field = np.full((height, width), np.inf, np.float32)
     second = nearest.copy()
-    facet = np.zeros((height, width), int)
+    facet = np.zeros((height, width), np.int32)
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
-            row, column = np.clip(cell_y + dy, 0, rows - 1), np.clip(cell_x + dx, 0, columns - 1)
-            site = sites[row, column]
-            distance = np.abs(site[..., 0] - x) + np.abs(site[..., 1] - y)
+            site = np.clip(cell_y + dy, 0, rows - 1) * columns + np.clip(cell_x + dx, 0, columns - 1)
+            distance = np.abs(sites[:, 0][site] - x) + np.abs(sites[:, 1][site] - y)
             closer = distance < nearest
             second = np.where(closer, nearest, np.minimum(second, distance))
-            facet = np.where(closer, row * columns + column, facet)
+            facet = np.where(closer, site, facet)
             nearest = np.minimum(nearest, distance)
     count = rows * columns
-    shift = work.rng.normal(0, size * 0.16, (2, count))
+    shift = work.rng.normal(0, size * 0.16, (2, count)).astype(np.float32)
     from_x = np.clip(x + shift[0][facet], 0, width - 1).astype(int)
     from_y = np.clip(y + shift[1][facet], 0, height - 1).astype(int)
     pixels = np.asarray(work.image, np.float32)
-    tilt = work.rng.normal(0, 1, (2, count))
-    centre = sites.reshape(-1, 2)[facet]
-    slope = (tilt[0][facet] * (x - centre[..., 0]) + tilt[1][facet] * (y - centre[..., 1])) / size
-    shading = work.rng.uniform(0.84, 1.12, count)[facet] + 0.3 * slope
+    tilt = work.rng.normal(0, 1, (2, count)).astype(np.float32)
+    slope = (tilt[0][facet] * (x - sites[:, 0][facet]) + tilt[1][facet] * (y - sites[:, 1][facet])) / size
+    shading = work.rng.uniform(0.84, 1.12, count).astype(np.float32)[facet] + 0.3 * slope
     edge = 1 - 0.5 * (1 - step((second - nearest) / unit, 0.002, 0.008))
     return picture((pixels[from_y, from_x] * (shading * edge)[..., None]).astype(np.float32))
 
