@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     max_batch_items: int = Field(default=256, ge=1, examples=["256"])
     max_queue_items: int = Field(default=512, ge=1, examples=["512"])
     request_timeout_s: float = Field(default=120, gt=0, allow_inf_nan=False, examples=["120"])
+    cache_items: int = Field(default=10_000, ge=0, examples=["10000"])
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(default="INFO", examples=["INFO"])
     log_format: Literal["auto", "json", "console"] = Field(default="auto", examples=["json", "console"])
     docs_enabled: bool = Field(default=True, examples=["true"])

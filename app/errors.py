@@ -9,7 +9,7 @@
     │   ├── UrlForbidden, ImageNotFound, ImageUnusable
     │   └── NotAnImage, UnsupportedFormat, ImageCorrupt, ImageTooManyPixels
     ├── ImageHostFailed, ImageHostTimeout, DecodeTimeout
-    ├── Overloaded, NotReady, DeadlineExceeded
+    ├── Overloaded, NotReady, DeadlineExceeded, HungUp
     └── Internal
     StartError              stops the start with one line
     ├── SettingsError
@@ -22,7 +22,7 @@
 a library. What an operator needs beyond it goes into the log.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class ServiceError(Exception):
@@ -33,12 +33,19 @@ class ServiceError(Exception):
 
     status: ClassVar[int]
     code: ClassVar[str]
-    retry_after_s: ClassVar[int | None] = None
+    retry_after_s: int | None = None
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
         self.field: str | None = None
+
+    def at(self, field: str) -> Self:
+        """The same failure, blamed on one field; the failure itself may be answering other requests too."""
+        same = type(self).__new__(type(self), *self.args)
+        vars(same).update(vars(self), field=field)
+        same.__cause__ = self.__cause__
+        return same
 
 
 class InvalidRequest(ServiceError):
@@ -180,7 +187,10 @@ class Overloaded(ServiceError):
 
     status = 503
     code = "overloaded"
-    retry_after_s = 1
+
+    def __init__(self, detail: str, retry_after_s: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class NotReady(ServiceError):
@@ -196,6 +206,13 @@ class DeadlineExceeded(ServiceError):
 
     status = 504
     code = "deadline_exceeded"
+
+
+class HungUp(ServiceError):
+    """The caller has gone before its answer: nobody but the log gets to see this."""
+
+    status = 499
+    code = "hung_up"
 
 
 class Internal(ServiceError):

@@ -47,7 +47,8 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
             settings.model_name, settings.pretrained, settings=settings, device_index=device_index, threads=threads
         )
 
-    embedder = Embedder(load, max_queue=settings.max_queue_items, timeout_s=settings.request_timeout_s)
+    limits = {"max_queue": settings.max_queue_items, "cache_items": settings.cache_items}
+    embedder = Embedder(load, timeout_s=settings.request_timeout_s, **limits)
     fetcher = Fetcher(settings, user_agent=f"tate-embeddings/{__version__}")
     decoders = Decoders(settings, threads or cores())
 
@@ -76,7 +77,7 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
     )
     app.state.tokens = tokens
     image_bytes = ByteBudget(max(LARGE_IMAGES * settings.max_image_bytes, settings.max_body_bytes))
-    pictures = Pictures(embedder, fetcher, decoders, image_bytes, settings.request_timeout_s)
+    pictures = Pictures(embedder, fetcher, decoders, image_bytes, timeout_s=settings.request_timeout_s, **limits)
     app.state.services = Services(settings, embedder, pictures, image_bytes, started=time.time())
     errors.install(app)
     for room in (status, embed, lists, openai):

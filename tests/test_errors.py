@@ -28,6 +28,7 @@ CODES = {
     "Overloaded": (503, "overloaded"),
     "NotReady": (503, "not_ready"),
     "DeadlineExceeded": (504, "deadline_exceeded"),
+    "HungUp": (499, "hung_up"),
     "Internal": (500, "internal"),
 }
 FAMILIES = {
@@ -55,7 +56,16 @@ def test_every_failure_stands_in_the_picture_of_the_family() -> None:
 
 @pytest.mark.parametrize("kind", [errors.Overloaded, errors.NotReady])
 def test_a_passing_failure_says_when_to_try_again(kind: type[errors.ServiceError]) -> None:
-    assert kind.retry_after_s
+    assert kind("detail").retry_after_s
+
+
+@pytest.mark.parametrize("failure", [errors.Internal(), errors.UrlForbidden("a reason"), errors.Overloaded("full", 7)])
+def test_a_failure_that_is_blamed_on_a_field_is_another_but_for_that_the_same(failure: errors.ServiceError) -> None:
+    blamed = failure.at("input[3]")
+
+    assert failure.field is None
+    assert type(blamed) is type(failure)
+    assert vars(blamed) == vars(failure) | {"field": "input[3]"}
 
 
 def _classes() -> dict[str, Any]:

@@ -2,14 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Security
+from fastapi import APIRouter, Request, Security
 from fastapi.security import HTTPBearer
 
 from app.api.answers import Answer, with_origin
 from app.api.bodies import BoundedRoute
+from app.api.hangups import while_connected
 from app.api.image_forms import IMAGE_CONTENT, SentImage
 from app.api.json_bodies import json_body
 from app.api.openapi import documented, documented_body, json_content
+from app.api.priority import PICTURE, TEXT, urgency
 from app.api.schemas import ImageEmbedding, TextEmbedding, TextRequest
 from app.api.services import FromApp, Services, ShareOfImageBytes
 from app.auth import AuthenticatedRoute
@@ -33,9 +35,11 @@ router = APIRouter(tags=["embed"], route_class=EmbedRoute, dependencies=[TOKEN],
     responses=documented(401, 413, 415, 422, 500, 503, 504),
     openapi_extra=documented_body(json_content(TextRequest)),
 )
-async def embed_text(body: Annotated[TextRequest, json_body(TextRequest)], services: FromApp) -> Answer:
+async def embed_text(
+    request: Request, body: Annotated[TextRequest, json_body(TextRequest)], services: FromApp
+) -> Answer:
     """The unit vector of a text."""
-    return await one_text(body.query, services)
+    return await one_text(request, body.query, services)
 
 
 @router.post(
@@ -44,18 +48,19 @@ async def embed_text(body: Annotated[TextRequest, json_body(TextRequest)], servi
     responses=documented(401, 413, 415, 422, 500, 502, 503, 504),
     openapi_extra=documented_body(IMAGE_CONTENT),
 )
-async def embed_image(sent: SentImage, services: FromApp, take: ShareOfImageBytes) -> Answer:
+async def embed_image(request: Request, sent: SentImage, services: FromApp, take: ShareOfImageBytes) -> Answer:
     """The unit vector of an image: behind a URL, in JSON, as an uploaded file, or as the body itself."""
-    return await one_image(sent, services, take)
+    return await one_image(request, sent, services, take)
 
 
-async def one_text(text: str, services: Services) -> Answer:
+async def one_text(request: Request, text: str, services: Services) -> Answer:
     """The answer to one text."""
-    vector, tokens = await services.embedder.embed_text(text)
+    work = services.embedder.embed_text(text, urgency(request, TEXT))
+    vector, tokens = await while_connected(request, work)
     return with_origin(services, embedding=vector, truncated=tokens.truncated)
 
 
-async def one_image(source: Source, services: Services, take: Take) -> Answer:
+async def one_image(request: Request, source: Source, services: Services, take: Take) -> Answer:
     """The answer to one image."""
-    seen = await services.pictures.embed(source, take)
+    seen = await while_connected(request, services.pictures.embed(source, take, urgency(request, PICTURE)))
     return with_origin(services, embedding=seen.vector, sha256=seen.sha256, width=seen.width, height=seen.height)

@@ -12,9 +12,11 @@ from fastapi import APIRouter, Depends, Request
 from app.api.answers import Answer, with_origin
 from app.api.bodies import not_too_many
 from app.api.embed import TOKEN, EmbedRoute, one_image, one_text
+from app.api.hangups import while_connected
 from app.api.image_forms import IMAGES_CONTENT, SentImages
 from app.api.json_bodies import json_body, read_one_of
 from app.api.openapi import documented, documented_body, json_content
+from app.api.priority import LIST, urgency
 from app.api.schemas import (
     Body,
     ImageEmbedding,
@@ -46,13 +48,14 @@ async def _sent_texts(request: Request) -> Body:
     responses=documented(400, 401, 413, 415, 500, 503, 504),
     openapi_extra=documented_body(json_content(*TEXTS.values())),
 )
-async def embed_texts(body: Annotated[Body, Depends(_sent_texts)], services: FromApp) -> Answer:
+async def embed_texts(request: Request, body: Annotated[Body, Depends(_sent_texts)], services: FromApp) -> Answer:
     """The unit vectors of a list of texts, or of one text."""
     if isinstance(body, SingleTextRequest):
-        return await one_text(body.text, services)
+        return await one_text(request, body.text, services)
     assert isinstance(body, TextsRequest)
     not_too_many(len(body.texts), services.settings.max_batch_items)
-    vectors, truncated = await _texts(body.texts, services)
+    work = _texts(body.texts, services, urgency(request, LIST))
+    vectors, truncated = await while_connected(request, work)
     return with_origin(services, embeddings=vectors, truncated=truncated)
 
 
@@ -62,11 +65,11 @@ async def embed_texts(body: Annotated[Body, Depends(_sent_texts)], services: Fro
     responses=documented(400, 401, 413, 415, 422, 500, 502, 503, 504),
     openapi_extra=documented_body(IMAGES_CONTENT),
 )
-async def embed_images(sent: SentImages, services: FromApp, take: ShareOfImageBytes) -> Answer:
+async def embed_images(request: Request, sent: SentImages, services: FromApp, take: ShareOfImageBytes) -> Answer:
     """The unit vectors of a list of images, or of one image."""
     if not isinstance(sent, list):
-        return await one_image(sent, services, take)
-    vectors, seen = await _images(sent, services)
+        return await one_image(request, sent, services, take)
+    vectors, seen = await while_connected(request, _images(sent, services, urgency(request, LIST)))
     return with_origin(services, embeddings=vectors, **seen)
 
 
@@ -76,25 +79,30 @@ async def embed_images(sent: SentImages, services: FromApp, take: ShareOfImageBy
     responses=documented(400, 401, 413, 415, 500, 503, 504),
     openapi_extra=documented_body(json_content(MixedRequest)),
 )
-async def embed_mixed(body: Annotated[MixedRequest, json_body(MixedRequest)], services: FromApp) -> Answer:
+async def embed_mixed(
+    request: Request, body: Annotated[MixedRequest, json_body(MixedRequest)], services: FromApp
+) -> Answer:
     """The unit vectors of texts and of images, in one space."""
     items = len(body.texts) + len(body.urls)
     if not items:
         raise InvalidRequest("Send 'texts', 'urls', or both.")
     not_too_many(items, services.settings.max_batch_items)
-    texts, truncated = await _texts(body.texts, services)
-    images, seen = await _images(body.urls, services)
+    asked = urgency(request, LIST)
+    texts, truncated = await while_connected(request, _texts(body.texts, services, asked))
+    images, seen = await while_connected(request, _images(body.urls, services, asked))
     return with_origin(services, text_embeddings=texts, truncated=truncated, image_embeddings=images, **seen)
 
 
-async def _texts(texts: Sequence[str], services: Services) -> tuple[Vectors, list[bool]]:
+async def _texts(texts: Sequence[str], services: Services, asked: int) -> tuple[Vectors, list[bool]]:
     tokens = await services.embedder.tokenize(texts)
-    return await services.embedder.embed_tokens(tokens), [each.truncated for each in tokens]
+    return await services.embedder.embed_list(tokens, asked), [each.truncated for each in tokens]
 
 
-async def _images(sources: Sequence[Source | ServiceError], services: Services) -> tuple[Vectors, dict[str, list[Any]]]:
+async def _images(
+    sources: Sequence[Source | ServiceError], services: Services, asked: int
+) -> tuple[Vectors, dict[str, list[Any]]]:
     """The vectors of those that could be embedded, and what there is to say of all of them."""
-    outcomes = await services.pictures.embed_list(sources)
+    outcomes = await services.pictures.embed_list(sources, asked)
     seen = {index: outcome for index, outcome in enumerate(outcomes) if isinstance(outcome, EmbeddedPicture)}
     failed = [
         _failed(index, source, outcome)

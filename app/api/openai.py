@@ -12,10 +12,12 @@ from fastapi import APIRouter, Depends, Request
 from app.api.answers import Answer
 from app.api.bodies import metered, not_too_many
 from app.api.embed import TOKEN, EmbedRoute
+from app.api.hangups import while_connected
 from app.api.inline_images import image_or_url
 from app.api.json_bodies import read_json
 from app.api.openai_schemas import EmbeddingsRequest, Item, OpenAIEmbeddings, OpenAIModel, OpenAIModels
 from app.api.openapi import documented_body, documented_for_openai, json_content
+from app.api.priority import LIST, PICTURE, TEXT, urgency
 from app.api.schemas import ImageRequest, ImageUrlRequest
 from app.api.services import FromApp, Services, ShareOfImageBytes
 from app.embeddings.engines import Vectors
@@ -43,7 +45,9 @@ async def _sent(request: Request, take: ShareOfImageBytes) -> EmbeddingsRequest:
     responses=documented_for_openai(400, 401, 404, 413, 415, 422, 500, 502, 503, 504),
     openapi_extra=documented_body(json_content(EmbeddingsRequest)),
 )
-async def create_embedding(body: Annotated[EmbeddingsRequest, Depends(_sent)], services: FromApp) -> Answer:
+async def create_embedding(
+    request: Request, body: Annotated[EmbeddingsRequest, Depends(_sent)], services: FromApp
+) -> Answer:
     """Unit vectors of texts, token ids and images, as OpenAI's clients ask for them."""
     model = services.embedder.model
     if body.model != services.settings.model_name:
@@ -54,7 +58,7 @@ async def create_embedding(body: Annotated[EmbeddingsRequest, Depends(_sent)], s
             raise InvalidRequest(f"The model's vectors have {model.dimensions} numbers.")
     items, names = _items(body.input)
     not_too_many(len(items), max(MOST_INPUTS, services.settings.max_batch_items))
-    vectors, tokens = await _embedded(items, names, services)
+    vectors, tokens = await while_connected(request, _embedded(request, items, names, services))
     if body.dimensions:
         vectors = vectors[:, : body.dimensions]
         vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -87,7 +91,9 @@ def _items(given: Item | list[Item]) -> tuple[list[Item], list[str]]:
     return [given], ["input"]
 
 
-async def _embedded(items: Sequence[Item], names: Sequence[str], services: Services) -> tuple[Vectors, int]:
+async def _embedded(
+    request: Request, items: Sequence[Item], names: Sequence[str], services: Services
+) -> tuple[Vectors, int]:
     """The items' vectors, in their order, and how many tokens the model read.
 
     Raises:
@@ -112,8 +118,13 @@ async def _embedded(items: Sequence[Item], names: Sequence[str], services: Servi
     not_too_many(len(sources), services.settings.max_batch_items)
     tokens |= zip(texts, await embedder.tokenize([*texts.values()]), strict=True)
     vectors = np.empty((len(items), embedder.model.dimensions), np.float32)
-    vectors[[*tokens]] = await embedder.embed_tokens([*tokens.values()])
-    for place, outcome in zip(sources, await services.pictures.embed_list([*sources.values()]), strict=True):
+    alone = len(items) == 1
+    if alone and tokens:
+        vectors[0] = await embedder.embed_tokens(tokens[0], urgency(request, TEXT))
+    else:
+        vectors[[*tokens]] = await embedder.embed_list([*tokens.values()], urgency(request, LIST))
+    asked = urgency(request, PICTURE if alone else LIST)
+    for place, outcome in zip(sources, await services.pictures.embed_list([*sources.values()], asked), strict=True):
         with _blamed(names[place]):
             if isinstance(outcome, ServiceError):
                 raise outcome
@@ -131,5 +142,4 @@ def _blamed(field: str) -> Iterator[None]:
     try:
         yield
     except ServiceError as error:
-        error.field = field
-        raise
+        raise error.at(field) from error.__cause__

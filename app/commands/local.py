@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 # Images that are read, fetched, decoded or embedded at once, and therefore in memory.
 WINDOW = 16
+# There is nobody else to wait for.
+URGENCY = 0
 
 
 class LocalModel:
@@ -39,13 +41,14 @@ class LocalModel:
         self._model = EmbeddingModel(settings.model_name, settings.pretrained, settings=settings)
         self._max_bytes = settings.max_image_bytes
         timeout_s = settings.request_timeout_s
-        self._embedder = Embedder(lambda: self._model, max_queue=settings.max_queue_items, timeout_s=timeout_s)
-        self._embedder.loaded = self._model
+        limits = {"max_queue": settings.max_queue_items, "cache_items": settings.cache_items}
+        self._embedder = Embedder(lambda: self._model, timeout_s=timeout_s, **limits)
+        self._embedder.adopt(self._model)
         self._fetcher = Fetcher(settings, user_agent=f"tate-embeddings/{__version__}")
         self._decoders = Decoders(settings, cores())
         self._decoding = False
         budget = ByteBudget(WINDOW * self._max_bytes)
-        self._pictures = Pictures(self._embedder, self._fetcher, self._decoders, budget, timeout_s)
+        self._pictures = Pictures(self._embedder, self._fetcher, self._decoders, budget, timeout_s=timeout_s, **limits)
 
     def __enter__(self) -> Self:
         self._runner = asyncio.Runner()
@@ -66,7 +69,7 @@ class LocalModel:
     async def _texts(self, texts: Sequence[str]) -> Sequence[Outcome]:
         try:
             tokens = await self._embedder.tokenize(texts)
-            vectors = await self._embedder.embed_tokens(tokens)
+            vectors = await self._embedder.embed_list(tokens, URGENCY)
         except ServiceError as error:
             return [Failed.by(error)] * len(texts)
         except Exception:
@@ -94,7 +97,7 @@ class LocalModel:
             source = item.name if item.kind == "url" else await run_sync(read, item.name, self._max_bytes)
         except ServiceError as error:
             return Failed.by(error)
-        (seen,) = await self._pictures.embed_list([source])
+        (seen,) = await self._pictures.embed_list([source], URGENCY)
         if isinstance(seen, ServiceError):
             return Failed.by(seen)
         about = {"sha256": seen.sha256, "width": seen.width, "height": seen.height}

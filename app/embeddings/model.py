@@ -27,10 +27,6 @@ logger = logging.getLogger(__name__)
 # The exit status by which the exporting process says that its last line is for a person.
 REFUSED = 3
 
-# Enough to read the weights once for several, few enough that padding and waiting stay small.
-TEXT_BATCH = 16
-IMAGE_BATCH = 8
-
 # A start compares itself with recorded vectors. What this finds is a broken model; how exact a precision is was
 # measured when the model was prepared.
 SELF_TEST_FLOOR: dict[Precision, float] = {"float32": 0.9999, "bfloat16": 0.99, "float16": 0.99}
@@ -147,14 +143,9 @@ class EmbeddingModel:
         """
         return self._tokenizer.accept(ids)
 
-    def batches(self, rows: Sequence[Sequence[int]]) -> list[list[int]]:
-        """How to compute tokenised texts in batches: indices into `rows`, texts of like length together.
-
-        A short one beside a long one would be computed at the long one's length.
-        """
-        lengths = [len(self._cut(row)) for row in rows]
-        order = sorted(range(len(rows)), key=lengths.__getitem__)
-        return [order[start : start + TEXT_BATCH] for start in range(0, len(order), TEXT_BATCH)]
+    def length(self, row: Sequence[int]) -> int:
+        """How many tokens of a tokenised text are computed; in a batch, as many of each as of the longest."""
+        return len(self._cut(row))
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of texts, a row each, in their order."""
@@ -169,20 +160,31 @@ class EmbeddingModel:
     def embed_tokens(self, rows: Sequence[Sequence[int]]) -> Vectors:
         """Unit vectors of tokenised texts."""
         vectors = np.empty((len(rows), self.dimensions), np.float32)
-        for batch in self.batches(rows):
-            cut = [self._cut(rows[index]) for index in batch]
-            ids = np.full((len(batch), max(map(len, cut))), self._tokenizer.padding, np.int64)
-            for place, row in enumerate(cut):
-                ids[place, : len(row)] = row
+        cut = [self._cut(row) for row in rows]
+        for batch in self._batches([*map(len, cut)]):
+            ids = np.full((len(batch), len(cut[batch[-1]])), self._tokenizer.padding, np.int64)
+            for place, index in enumerate(batch):
+                ids[place, : len(cut[index])] = cut[index]
             vectors[batch] = _normalised(self.engine.embed_ids(ids))
         return vectors
+
+    def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Indices of texts of like length, the longest of each batch last."""
+        batches: list[list[int]] = []
+        for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+            if batches and (len(batches[-1]) + 1) * lengths[index] <= self.engine.tokens:
+                batches[-1].append(index)
+            else:
+                batches.append([index])
+        return batches
 
     def embed_pixels(self, pictures: Sequence[Pixels]) -> Vectors:
         """Unit vectors of pictures that `preprocessing` has brought to the model's size."""
         vectors = np.empty((len(pictures), self.dimensions), np.float32)
-        for start in range(0, len(pictures), IMAGE_BATCH):
-            batch = np.stack(pictures[start : start + IMAGE_BATCH])
-            vectors[start : start + IMAGE_BATCH] = _normalised(self.engine.embed_pixels(batch))
+        size = self.engine.pictures
+        for start in range(0, len(pictures), size):
+            batch = np.stack(pictures[start : start + size])
+            vectors[start : start + size] = _normalised(self.engine.embed_pixels(batch))
         return vectors
 
     def fidelity(self) -> float:

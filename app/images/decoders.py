@@ -56,11 +56,11 @@ class Seen:
 
 
 class Decoders:
-    """As many processes as may decode at once. Who comes when all are busy waits for one."""
+    """As many processes as may decode at once: `count`. Who comes when all are busy waits for one."""
 
     def __init__(self, settings: Settings, processes: int) -> None:
         self._limit_s = settings.decode_timeout_s
-        self._count = processes
+        self.count = processes
         pixels = settings.max_image_pixels
         memory = BYTES_AT_REST + BYTES_PER_BYTE * settings.max_image_bytes + BYTES_PER_PIXEL * pixels
         self._arguments = [str(pixels), str(memory), str(self._limit_s)]
@@ -70,12 +70,12 @@ class Decoders:
 
     def start(self) -> None:
         """Start the processes; returns at once. Pictures wait until this is called."""
-        for _ in range(self._count):
+        for _ in range(self.count):
             self._idle.put_nowait(self._started())
 
     async def close(self) -> None:
         """Let them finish what they have begun, and end them."""
-        for _ in range(self._count):
+        for _ in range(self.count):
             self._end(await self._idle.get(), at_once=False)
         await asyncio.gather(*self._ending)
 

@@ -2,26 +2,29 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
 from enum import StrEnum
-from typing import Any, TypeVar
+from functools import partial
+from hashlib import sha256
+from typing import Any
 
-import anyio
 import numpy as np
 from anyio.to_thread import run_sync
 
 from app.embeddings import EmbeddingModel
 from app.embeddings.engines import Pixels, Vectors
 from app.embeddings.tokenizer import Tokens
-from app.errors import DeadlineExceeded, NotReady, Overloaded, StartError
-from app.telemetry.timings import measured
+from app.errors import DeadlineExceeded, NotReady, StartError
+from app.serving.cache import Cache
+from app.serving.scheduler import Batching, Scheduler
 
 logger = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
-
-# One piece of a list's work is computed, the next waits ready: a single request never waits for more of them.
-PLACES_OF_LISTS = 2
+# Up to so many characters a text is tokenised where it is: going to a thread and back takes longer.
+SHORT_TEXT = 500
+# Beyond so many texts of its own kind in one batch little is gained.
+TEXTS_AT_ONCE = 32
 
 
 class State(StrEnum):
@@ -34,20 +37,35 @@ class State(StrEnum):
 
 
 class Embedder:
-    """Takes requests for vectors. Texts and pictures queue apart, so that neither waits for the other's queue."""
+    """Takes requests for vectors. Texts and pictures queue apart, so that neither waits for the other's queue.
 
-    def __init__(self, load: Callable[[], EmbeddingModel], *, max_queue: int, timeout_s: float) -> None:
+    `urgency` is 0 to 7, smaller numbers first.
+    """
+
+    def __init__(
+        self, load: Callable[[], EmbeddingModel], *, max_queue: int, timeout_s: float, cache_items: int
+    ) -> None:
         self.state = State.LOADING
         self._load = load
         self.loaded: EmbeddingModel | None = None
+        self._max_queue = max_queue
         self._timeout_s = timeout_s
-        self._texts = _Lane(max_queue)
-        self._pictures = _Lane(max_queue)
+        self._vectors: Cache[Vectors] = Cache(cache_items)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Begin to load the model; returns at once."""
         self._in_background(self._load_model)
+
+    def adopt(self, model: EmbeddingModel) -> None:
+        """Take a model that is loaded already."""
+        engine = model.engine
+        texts = Batching[Sequence[int]](engine.streams, TEXTS_AT_ONCE, engine.tokens, model.length)
+        pictures = Batching[Pixels](engine.streams, engine.pictures, engine.pictures)
+        self._texts = Scheduler(self._compute_texts, texts, most_waiting=self._max_queue)
+        self._pictures = Scheduler(self._compute_pictures, pictures, most_waiting=self._max_queue)
+        self.loaded = model
+        self.state = State.HEALTHY
 
     async def stop(self) -> None:
         """Take nothing more."""
@@ -69,7 +87,7 @@ class Embedder:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for their turn."""
+        """How many texts and pictures wait for their turn."""
         return self._texts.waiting + self._pictures.waiting
 
     @property
@@ -77,75 +95,108 @@ class Embedder:
         """Whether the model is being loaded or tested."""
         return bool(self._tasks)
 
-    async def embed_text(self, text: str) -> tuple[Vectors, Tokens]:
+    async def embed_text(self, text: str, urgency: int) -> tuple[Vectors, Tokens]:
         """A text's unit vector, and the text as the model read it."""
-        model = self.model
-        tokens = await run_sync(model.tokenize, text)
-        return await self._ask(self._texts.run(lambda: _sound(model.embed_tokens([tokens.ids])[0]))), tokens
+        tokenize = self.model.tokenize
+        tokens = tokenize(text) if len(text) <= SHORT_TEXT else await run_sync(tokenize, text)
+        return await self.embed_tokens(tokens, urgency), tokens
 
     async def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """Texts as the model reads them."""
         tokenize = self.model.tokenize
         return await run_sync(lambda: [tokenize(text) for text in texts])
 
-    async def embed_tokens(self, texts: Sequence[Tokens]) -> Vectors:
+    async def embed_tokens(self, tokens: Tokens, urgency: int) -> Vectors:
+        """A tokenised text's unit vector."""
+        key = _key(self.model, tokens.ids)
+        async with self.deadline():
+            return await self._vectors.get(key, urgency, partial(self._texts.submit, tokens.ids, urgency))
+
+    async def embed_list(self, texts: Sequence[Tokens], urgency: int) -> Vectors:
         """Unit vectors of a list of tokenised texts, a row each. Equal texts are computed once."""
         model = self.model
         places: dict[tuple[int, ...], int] = {}
         rows = [places.setdefault(tuple(tokens.ids), len(places)) for tokens in texts]
-        distinct = [*places]
-        vectors = np.empty((len(distinct), model.dimensions), np.float32)
+        vectors = np.empty((len(places), model.dimensions), np.float32)
 
-        async def embed(batch: list[int]) -> None:
-            chosen = [distinct[index] for index in batch]
-            vectors[batch] = await self._texts.run_of_list(lambda: _sound(model.embed_tokens(chosen)))
+        async def embed(ids: Sequence[int], place: int) -> None:
+            compute = partial(self._texts.submit_of_list, ids, urgency)
+            vectors[place] = await self._vectors.get(_key(model, ids), urgency, compute)
 
-        await self._ask(gathered(embed(batch) for batch in model.batches(distinct)))
+        # Texts of like length one after the other: they wait together, and are computed together.
+        in_order = sorted(places.items(), key=lambda item: len(item[0]))
+        async with self.deadline():
+            await gathered(embed(ids, place) for ids, place in in_order)
         return vectors[rows]
 
-    async def embed_picture(self, pixels: Pixels, *, of_list: bool = False) -> Vectors:
+    async def embed_picture(self, pixels: Pixels, urgency: int, *, of_list: bool = False) -> Vectors:
         """A picture's unit vector. One of a list waits outside the queue, where it can't keep others out."""
-        model = self.model
-        run = self._pictures.run_of_list if of_list else self._pictures.run
-        return await self._ask(run(lambda: _sound(model.embed_pixels([pixels])[0])))
+        assert self.model
+        submit = self._pictures.submit_of_list if of_list else self._pictures.submit
+        return await submit(pixels, urgency)
 
     def look_again(self) -> None:
         """If inference has broken, try whether it works again, in the background."""
         if self.state is State.UNHEALTHY and not self.busy:
             self._in_background(self._load_model if self.loaded is None else self._test)
 
-    async def _ask(self, answer: Awaitable[Result]) -> Result:
-        with anyio.move_on_after(self._timeout_s):
-            try:
-                result = await answer
-            except Overloaded:
+    @asynccontextmanager
+    async def deadline(self) -> AsyncIterator[None]:
+        """What takes longer than a request may is cancelled.
+
+        Raises:
+            DeadlineExceeded: it was.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s) as timeout:
+                yield
+        except TimeoutError:
+            if not timeout.expired():
                 raise
-            except Exception:
+            raise DeadlineExceeded(f"No vector within {self._timeout_s:g} seconds.") from None
+
+    async def _compute_texts(self, rows: list[Sequence[int]]) -> list[Vectors]:
+        model = self.model
+        return await self._infer(lambda: model.embed_tokens(rows))
+
+    async def _compute_pictures(self, pictures: list[Pixels]) -> list[Vectors]:
+        model = self.model
+        return await self._infer(lambda: model.embed_pixels(pictures))
+
+    async def _infer(self, compute: Callable[[], Vectors]) -> list[Vectors]:
+        """Compute in a thread; each vector has memory of its own.
+
+        Health follows the last inference: one that fails breaks it, one that works mends it.
+        """
+        try:
+            vectors = _sound(await run_sync(compute))
+        except Exception:
+            if self.state is State.HEALTHY:
                 self.state = State.UNHEALTHY
-                raise
-            if self.state is State.UNHEALTHY:
-                self.state = State.HEALTHY
-            return result
-        raise DeadlineExceeded(f"No vector within {self._timeout_s:g} seconds.")
+            raise
+        if self.state is State.UNHEALTHY:
+            self.state = State.HEALTHY
+        return [vector.copy() for vector in vectors]
 
     async def _load_model(self) -> None:
         try:
-            self.loaded = await run_sync(self._load, abandon_on_cancel=True)
+            self.adopt(await run_sync(self._load, abandon_on_cancel=True))
         except StartError as error:
             logger.critical("%s", error)
             self.state = State.UNHEALTHY
         except Exception:
             logger.exception("the model could not be loaded")
             self.state = State.UNHEALTHY
-        else:
-            self.state = State.HEALTHY
 
     async def _test(self) -> None:
+        """Test a model whose inference has failed; if it is still broken, load it anew."""
         assert self.loaded is not None
         try:
             await run_sync(self.loaded.self_test, abandon_on_cancel=True)
         except Exception:
-            logger.exception("inference is still broken")
+            logger.exception("inference is still broken; loading the model anew")
+            self.loaded = None  # its memory is needed for the next
+            await self._load_model()
         else:
             self.state = State.HEALTHY
 
@@ -165,40 +216,13 @@ async def gathered(work: Iterable[Coroutine[Any, Any, None]]) -> None:
             task.cancel()
 
 
+def _key(model: EmbeddingModel, ids: Sequence[int]) -> bytes:
+    """A digest over all that a text's vector depends on."""
+    return sha256(f"text {model.space} {[*ids]}".encode()).digest()
+
+
 def _sound(vectors: Vectors) -> Vectors:
     """The vectors, unless an engine that broke since its self-test gave none."""
     if not np.isfinite(vectors).all():
         raise ArithmeticError("the engine gave numbers that aren't any")
     return vectors
-
-
-class _Lane:
-    """Runs work in a thread, one piece at a time, and bounds what waits for it."""
-
-    def __init__(self, max_queue: int) -> None:
-        self._max_queue = max_queue
-        self._limiter = anyio.CapacityLimiter(1)
-        self._lists = anyio.Semaphore(PLACES_OF_LISTS)
-
-    @property
-    def waiting(self) -> int:
-        return self._limiter.statistics().tasks_waiting
-
-    async def run(self, work: Callable[[], Result]) -> Result:
-        if self.waiting >= self._max_queue:
-            raise Overloaded("Too many requests are waiting; try again soon.")
-        return await self._in_turn(work)
-
-    async def run_of_list(self, work: Callable[[], Result]) -> Result:
-        """Run one of many pieces of work: all lists together take few places in the queue, and none is refused."""
-        async with self._lists:
-            return await self._in_turn(work)
-
-    async def _in_turn(self, work: Callable[[], Result]) -> Result:
-        with measured("queue"):
-            await self._limiter.acquire()
-        try:
-            with measured("infer"):
-                return await run_sync(work, abandon_on_cancel=True)
-        finally:
-            self._limiter.release()

@@ -1,4 +1,4 @@
-"""How long the stages of one request took: `fetch`, `decode`, `queue`, `infer`."""
+"""How long the stages of one request took: `fetch`, `decode`, `queue`, `infer`, `cache`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +15,18 @@ def begin() -> dict[str, float]:
     return timings
 
 
+def record(stage: str, seconds: float) -> None:
+    """Add to a stage of the current request, if there is one."""
+    timings = _timings.get()
+    if timings is not None:
+        timings[stage] = timings.get(stage, 0.0) + seconds * 1000
+
+
 @contextmanager
 def measured(stage: str) -> Iterator[None]:
-    """Add the time spent inside to a stage of the current request, if there is one."""
+    """Add the time spent inside to a stage of the current request."""
     started = perf_counter()
     try:
         yield
     finally:
-        timings = _timings.get()
-        if timings is not None:
-            timings[stage] = timings.get(stage, 0.0) + (perf_counter() - started) * 1000
+        record(stage, perf_counter() - started)

@@ -17,8 +17,7 @@ import torch
 import transformers
 from app.config import MULTILINGUAL_PAIR, Precision, Settings
 from app.embeddings import EmbeddingModel, source
-from app.embeddings.engines import Vectors
-from app.embeddings.model import TEXT_BATCH
+from app.embeddings.engines import Ids, Vectors
 from app.errors import ModelUnavailable
 from safetensors.torch import save_file
 
@@ -205,15 +204,23 @@ def test_a_pooling_that_padding_takes_part_in_keeps_its_padding(tmp_path: Path) 
     assert lowest(model.embed_texts(TEXTS), expected) >= FLOORS["float32"]
 
 
-@pytest.mark.parametrize("count", [0, 1, TEXT_BATCH + 1, 3 * TEXT_BATCH])
-def test_batches_hold_texts_of_like_length_and_leave_none_out(model: EmbeddingModel, count: int) -> None:
-    rows = [model.tokenize("sea " * (7 * number % 40)).ids for number in range(count)]
+@pytest.mark.parametrize("count", [1, 17, 48])
+def test_texts_of_like_length_are_computed_together_in_batches_that_the_engine_takes(
+    model: EmbeddingModel, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    shapes = []
+    compute = model.engine.embed_ids
 
-    batches = model.batches(rows)
+    def spy(ids: Ids) -> Vectors:
+        shapes.append(ids.shape)
+        return compute(ids)
 
-    assert sorted(index for batch in batches for index in batch) == list(range(count))
-    assert all(0 < len(batch) <= TEXT_BATCH for batch in batches)
-    lengths = [len(rows[index]) for batch in batches for index in batch]
+    monkeypatch.setattr(model.engine, "embed_ids", spy)
+    model.embed_texts(["sea " * (7 * number % 40) for number in range(count)])
+
+    assert sum(rows for rows, _ in shapes) == count
+    assert all(rows * length <= model.engine.tokens for rows, length in shapes)
+    lengths = [length for _, length in shapes]
     assert lengths == sorted(lengths)
 
 

@@ -16,10 +16,9 @@ import torch
 from app.config import Device, Precision, Settings
 from app.config import Engine as EngineName
 from app.embeddings import EmbeddingModel, reference, source
-from app.embeddings.engines import Ids, Pixels, Vectors
+from app.embeddings.engines import Ids, Pixels, Vectors, openvino
 from app.embeddings.engines.choice import HALF_PRECISION_FLOOR
-from app.embeddings.engines.openvino import native
-from app.embeddings.model import IMAGE_BATCH, SELF_TEST_FLOOR, TEXT_BATCH
+from app.embeddings.model import SELF_TEST_FLOOR
 from app.embeddings.prepared import Manifest, Prepared, find
 from app.errors import ModelUnavailable
 from PIL import Image
@@ -77,7 +76,7 @@ def test_bfloat16_keeps_its_floor_or_is_refused_where_the_cpu_hasnt_got_it(
     downloaded: Downloaded, real_expected: dict[str, Any]
 ) -> None:
     settings = settings_with(downloaded.cache, "bfloat16")
-    if not native("bfloat16"):
+    if not openvino.native("bfloat16"):
         with pytest.raises(ModelUnavailable, match="PRECISION=bfloat16"):
             EmbeddingModel("ViT-B-32", "laion2b_s34b_b79k", settings=settings)
         return
@@ -106,7 +105,7 @@ def test_what_was_measured_when_it_was_prepared_is_recorded(real: EmbeddingModel
     fidelity = real.manifest.fidelity
 
     assert fidelity["float32"] >= FLOORS["float32"]
-    assert ("bfloat16" in fidelity) is native("bfloat16")
+    assert ("bfloat16" in fidelity) is openvino.native("bfloat16")
     assert fidelity.get("bfloat16", 1) >= HALF_PRECISION_FLOOR
 
 
@@ -142,7 +141,7 @@ def test_a_text_cut_to_its_own_length_has_the_vector_of_the_padded_one(real: Emb
         assert lowest(real.embed_tokens([ids]), real.engine.embed_ids(padded)) >= FLOORS["float32"]
 
 
-@pytest.mark.parametrize("count", [0, 1, TEXT_BATCH - 1, TEXT_BATCH, TEXT_BATCH + 1, 3 * TEXT_BATCH])
+@pytest.mark.parametrize("count", [0, 1, 2, 31, 60])
 def test_texts_come_back_in_their_order_however_many(model: EmbeddingModel, count: int) -> None:
     texts = [f"{'sea ' * (count - index)}{index}" for index in range(count)]
 
@@ -153,7 +152,7 @@ def test_texts_come_back_in_their_order_however_many(model: EmbeddingModel, coun
         assert np.abs(vector - model.embed_texts([text])[0]).max() <= NEAR
 
 
-@pytest.mark.parametrize("count", [0, 1, IMAGE_BATCH, IMAGE_BATCH + 1])
+@pytest.mark.parametrize("count", [0, 1, openvino.PICTURES, openvino.PICTURES + 1])
 def test_pictures_come_back_in_their_order_however_many(model: EmbeddingModel, count: int) -> None:
     pictures = [noise(70 + index, 64, seed=index) for index in range(count)]
 
@@ -280,6 +279,7 @@ class Broken:
 
     name: EngineName = "openvino"
     device: Device = "cpu"
+    streams, tokens, pictures = 1, 100, 4
 
     def __init__(self, precision: Precision, number: float, dimensions: int) -> None:
         self.precision = precision

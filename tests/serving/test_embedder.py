@@ -12,28 +12,40 @@ from app.embeddings.tokenizer import Tokens
 from app.errors import DeadlineExceeded, ModelUnavailable, NotReady, Overloaded
 from app.serving import Embedder, State
 
+LIMITS: Any = {"max_queue": 2, "timeout_s": 5, "cache_items": 100}
+SEARCH, NIGHT_JOB = 2, 6
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 
 
 class StandIn:
-    """A model that does what a test tells it to."""
+    """A model that does what a test tells it to, as an engine of two texts or pictures at once."""
 
     dimensions = 1
+    space = "a-space"
+    streams = 1
+    tokens = 2
+    pictures = 2
 
     def __init__(self) -> None:
         self.work: Callable[[], None] = lambda: None
         self.batches_seen: list[list[tuple[int, ...]]] = []
+        self.poison: list[int] | None = None
+        self.begun = 0
         self.tested = 0
         self.number = 1.0
+        self.engine = self
 
     def tokenize(self, text: str) -> Tokens:
         return Tokens([len(text)], truncated=False)
 
-    def batches(self, rows: list[Any]) -> list[list[int]]:
-        return [[*range(start, min(start + 2, len(rows)))] for start in range(0, len(rows), 2)]
+    def length(self, row: list[int]) -> int:
+        return len(row)
 
     def embed_tokens(self, rows: list[list[int]]) -> Any:
+        self.begun += 1
         self.work()
+        if self.poison in rows:
+            _fail()
         self.batches_seen.append([tuple(row) for row in rows])
         return np.array(rows, np.float32)
 
@@ -50,7 +62,7 @@ def run(test: Callable[[Embedder, StandIn], Coroutine[Any, Any, None]], **option
 
     async def scene() -> None:
         model = StandIn()
-        embedder = Embedder(lambda: cast(EmbeddingModel, model), **{"max_queue": 2, "timeout_s": 5} | options)
+        embedder = Embedder(lambda: cast(EmbeddingModel, model), **LIMITS | options)
         embedder.start()
         await until(lambda: embedder.state is State.HEALTHY)
         await test(embedder, model)
@@ -70,9 +82,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def test_a_text_and_a_picture_are_embedded() -> None:
     async def scene(embedder: Embedder, _: StandIn) -> None:
-        vector, tokens = await embedder.embed_text("four")
+        vector, tokens = await embedder.embed_text("four", SEARCH)
         assert (vector.tolist(), tokens.ids) == ([4], [4])
-        assert (await embedder.embed_picture(PIXELS)).tolist() == [1]
+        assert (await embedder.embed_picture(PIXELS, SEARCH)).tolist() == [1]
 
     run(scene)
 
@@ -84,7 +96,7 @@ def of_lengths(*lengths: int) -> list[Tokens]:
 def test_a_list_of_texts_is_embedded_in_its_order_batch_by_batch() -> None:
     async def scene(embedder: Embedder, model: StandIn) -> None:
         assert await embedder.tokenize(["a", "bcd"]) == of_lengths(1, 3)
-        assert (await embedder.embed_tokens(of_lengths(5, 3, 4))).tolist() == [[5], [3], [4]]
+        assert (await embedder.embed_list(of_lengths(5, 3, 4), NIGHT_JOB)).tolist() == [[5], [3], [4]]
         assert sorted(model.batches_seen) == [[(4,)], [(5,), (3,)]]
 
     run(scene)
@@ -92,7 +104,7 @@ def test_a_list_of_texts_is_embedded_in_its_order_batch_by_batch() -> None:
 
 def test_equal_texts_of_a_list_are_computed_once() -> None:
     async def scene(embedder: Embedder, model: StandIn) -> None:
-        assert (await embedder.embed_tokens(of_lengths(7, 8, 7, 7))).tolist() == [[7], [8], [7], [7]]
+        assert (await embedder.embed_list(of_lengths(7, 8, 7, 7), NIGHT_JOB)).tolist() == [[7], [8], [7], [7]]
         assert model.batches_seen == [[(7,), (8,)]]
 
     run(scene)
@@ -100,7 +112,7 @@ def test_equal_texts_of_a_list_are_computed_once() -> None:
 
 def test_a_list_of_none_is_a_list_of_none() -> None:
     async def scene(embedder: Embedder, model: StandIn) -> None:
-        assert (await embedder.embed_tokens([])).shape == (0, 1)
+        assert (await embedder.embed_list([], NIGHT_JOB)).shape == (0, 1)
         assert model.batches_seen == []
 
     run(scene)
@@ -111,21 +123,20 @@ def test_a_list_waits_outside_the_queue_and_keeps_nobody_out() -> None:
 
     async def scene(embedder: Embedder, model: StandIn) -> None:
         model.work = lambda: _wait_for(release)
-        a_list = asyncio.create_task(embedder.embed_tokens(of_lengths(*range(20))))
-        await until(lambda: embedder.waiting == 1)  # one batch is computed, the next waits ready
-        single = asyncio.create_task(embedder.embed_text("four"))
-        await until(lambda: embedder.waiting == 2)
+        a_list = asyncio.create_task(embedder.embed_list(of_lengths(*range(20)), NIGHT_JOB))
+        await until(lambda: embedder.waiting == 18)  # two are computed
+        single = asyncio.create_task(embedder.embed_text("a text of its own", SEARCH))
+        await until(lambda: embedder.waiting == 19)
         release.set()
         await asyncio.gather(a_list, single)
-        # Two batches of the list were before it, no more.
-        assert model.batches_seen[2] == [(4,)]
+        assert model.batches_seen[1] == [(17,)]
 
     run(scene)
 
 
 def test_a_list_of_pictures_waits_outside_the_queue_too() -> None:
     async def scene(embedder: Embedder, model: StandIn) -> None:
-        pictures = [embedder.embed_picture(PIXELS, of_list=True) for _ in range(20)]
+        pictures = [embedder.embed_picture(PIXELS, NIGHT_JOB, of_list=True) for _ in range(20)]
         assert len(await asyncio.gather(*pictures)) == 20
 
     run(scene)
@@ -141,9 +152,9 @@ def test_a_list_whose_batch_fails_fails_and_the_rest_of_it_is_not_computed() -> 
 
         model.work = fail
         with pytest.raises(RuntimeError):
-            await embedder.embed_tokens(of_lengths(*range(20)))
+            await embedder.embed_list(of_lengths(*range(20)), NIGHT_JOB)
         assert embedder.state is State.UNHEALTHY
-        assert len(calls) <= 2
+        assert len(calls) < 5
 
     run(scene)
 
@@ -156,11 +167,11 @@ def test_while_the_model_loads_nothing_else_waits_and_work_is_refused() -> None:
         return cast(EmbeddingModel, StandIn())
 
     async def scene() -> None:
-        embedder = Embedder(load, max_queue=1, timeout_s=5)
+        embedder = Embedder(load, **LIMITS)
         embedder.start()
         assert embedder.state is State.LOADING
         with pytest.raises(NotReady):
-            await embedder.embed_text("a")
+            await embedder.embed_text("a", SEARCH)
         loaded.set()
         await until(lambda: embedder.state is State.HEALTHY)
         await embedder.stop()
@@ -178,7 +189,7 @@ def test_a_model_that_can_not_be_loaded_makes_the_service_unhealthy_until_it_can
         return cast(EmbeddingModel, StandIn())
 
     async def scene() -> None:
-        embedder = Embedder(load, max_queue=1, timeout_s=5)
+        embedder = Embedder(load, **LIMITS)
         embedder.start()
         await until(lambda: embedder.state is State.UNHEALTHY and not embedder.busy)
         with pytest.raises(NotReady):
@@ -194,10 +205,10 @@ def test_broken_inference_makes_the_service_unhealthy_and_the_next_good_one_heal
     async def scene(embedder: Embedder, model: StandIn) -> None:
         model.work = _fail
         with pytest.raises(RuntimeError):
-            await embedder.embed_text("a")
+            await embedder.embed_text("a", SEARCH)
         states = [embedder.state]
         model.work = lambda: None
-        await embedder.embed_text("a")
+        await embedder.embed_text("a", SEARCH)
         assert [*states, embedder.state] == [State.UNHEALTHY, State.HEALTHY]
 
     run(scene)
@@ -207,7 +218,7 @@ def test_a_vector_that_is_none_is_never_given_out() -> None:
     async def scene(embedder: Embedder, model: StandIn) -> None:
         model.number = float("nan")
         with pytest.raises(ArithmeticError):
-            await embedder.embed_picture(PIXELS)
+            await embedder.embed_picture(PIXELS, SEARCH)
         assert embedder.state is State.UNHEALTHY
 
     run(scene)
@@ -217,14 +228,75 @@ def test_a_broken_service_tests_itself_when_it_is_asked_for_its_health() -> None
     async def scene(embedder: Embedder, model: StandIn) -> None:
         model.work = _fail
         with pytest.raises(RuntimeError):
-            await embedder.embed_text("a")
-        embedder.look_again()
-        embedder.look_again()  # one test at a time
-        await until(lambda: not embedder.busy)
-        assert (embedder.state, model.tested) == (State.UNHEALTHY, 1)
+            await embedder.embed_text("a", SEARCH)
         model.work = lambda: None
         embedder.look_again()
+        embedder.look_again()  # one test at a time
         await until(lambda: embedder.state is State.HEALTHY)
+        assert model.tested == 1
+
+    run(scene)
+
+
+def test_an_engine_that_stays_broken_is_replaced() -> None:
+    models = [StandIn(), StandIn()]
+
+    async def scene() -> None:
+        loading = iter(models)
+        embedder = Embedder(lambda: cast(EmbeddingModel, next(loading)), **LIMITS)
+        embedder.start()
+        await until(lambda: embedder.state is State.HEALTHY)
+        models[0].work = _fail
+        with pytest.raises(RuntimeError):
+            await embedder.embed_text("a", SEARCH)
+        embedder.look_again()
+        await until(lambda: embedder.state is State.HEALTHY)
+        assert (await embedder.embed_text("a", SEARCH))[0].tolist() == [1]
+        assert [model.tested for model in models] == [1, 0]
+        await embedder.stop()
+
+    asyncio.run(scene())
+
+
+def test_while_no_engine_can_be_had_the_service_stays_unhealthy() -> None:
+    async def scene() -> None:
+        model = StandIn()
+        models = [model]  # and no other
+        embedder = Embedder(lambda: cast(EmbeddingModel, models.pop()), **LIMITS)
+        embedder.start()
+        await until(lambda: embedder.state is State.HEALTHY)
+        model.work = _fail
+        with pytest.raises(RuntimeError):
+            await embedder.embed_text("a", SEARCH)
+        embedder.look_again()
+        await until(lambda: not embedder.busy)
+        assert embedder.state is State.UNHEALTHY
+        with pytest.raises(NotReady):
+            await embedder.embed_text("a", SEARCH)
+        await embedder.stop()
+
+    asyncio.run(scene())
+
+
+def test_one_text_that_breaks_the_engine_costs_its_batch_nothing() -> None:
+    async def scene(embedder: Embedder, model: StandIn) -> None:
+        model.poison = [1]
+        poison, good = await asyncio.gather(
+            *(embedder.embed_text(text, SEARCH) for text in ("a", "bb")), return_exceptions=True
+        )
+        assert isinstance(poison, RuntimeError)
+        assert not isinstance(good, BaseException)
+        assert embedder.state is State.HEALTHY
+
+    run(scene)
+
+
+def test_what_was_computed_once_is_not_computed_again() -> None:
+    async def scene(embedder: Embedder, model: StandIn) -> None:
+        for _ in range(3):
+            await embedder.embed_text("four", SEARCH)
+        assert (await embedder.embed_list(of_lengths(4, 5), NIGHT_JOB)).tolist() == [[4], [5]]
+        assert model.batches_seen == [[(4,)], [(5,)]]
 
     run(scene)
 
@@ -243,10 +315,12 @@ def test_work_beyond_the_queue_is_refused_at_once() -> None:
 
     async def scene(embedder: Embedder, model: StandIn) -> None:
         model.work = lambda: _wait_for(release)
-        waiting = [asyncio.create_task(embedder.embed_text("a")) for _ in range(3)]  # one computed, two queued
+        waiting = [asyncio.create_task(embedder.embed_text("a", SEARCH))]
+        await until(lambda: model.begun == 1)
+        waiting += [asyncio.create_task(embedder.embed_text(text, SEARCH)) for text in ("bb", "ccc")]
         await until(lambda: embedder.waiting == 2)
         with pytest.raises(Overloaded):
-            await embedder.embed_text("a")
+            await embedder.embed_text("dddd", SEARCH)
         assert embedder.state is State.HEALTHY
         release.set()
         assert len(await asyncio.gather(*waiting)) == 3
@@ -259,9 +333,11 @@ def test_a_full_queue_of_texts_never_refuses_a_picture() -> None:
 
     async def scene(embedder: Embedder, model: StandIn) -> None:
         model.work = lambda: _wait_for(release)
-        waiting = [asyncio.create_task(embedder.embed_text("a")) for _ in range(3)]
+        waiting = [asyncio.create_task(embedder.embed_text("a", SEARCH))]
+        await until(lambda: model.begun == 1)
+        waiting += [asyncio.create_task(embedder.embed_text(text, SEARCH)) for text in ("bb", "ccc")]
         await until(lambda: embedder.waiting == 2)
-        assert (await embedder.embed_picture(PIXELS)).tolist() == [1]
+        assert (await embedder.embed_picture(PIXELS, SEARCH)).tolist() == [1]
         release.set()
         await asyncio.gather(*waiting)
 
@@ -274,7 +350,7 @@ def test_a_request_ends_at_its_deadline() -> None:
     async def scene(embedder: Embedder, model: StandIn) -> None:
         model.work = lambda: _wait_for(release)
         with pytest.raises(DeadlineExceeded):
-            await embedder.embed_text("a")
+            await embedder.embed_text("a", SEARCH)
         release.set()
 
     run(scene, timeout_s=0.05)
@@ -285,7 +361,7 @@ def test_a_service_that_stops_takes_nothing_more() -> None:
         await embedder.stop()
         assert embedder.state is State.DRAINING
         with pytest.raises(NotReady):
-            await embedder.embed_text("a")
+            await embedder.embed_text("a", SEARCH)
 
     run(scene)
 

@@ -1,8 +1,10 @@
 """Lists of images side by side: order, failures, deadlines, bytes. What fetches, decodes and embeds is a stand-in."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +17,7 @@ from app.serving.pictures import WINDOW
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 SIZE = 10
+NIGHT_JOB = 6
 
 
 @dataclass
@@ -23,7 +26,9 @@ class StandIns:
 
     fetching: dict[str, Work] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
+    decoded: int = 0
     embedded: int = 0
+    of_list: bool = True
     at_once: int = 0
     most_at_once: int = 0
     ready: bool = True
@@ -35,6 +40,8 @@ class StandIns:
         return self
 
     preprocessing = None
+    space = "a-space"
+    count = 2
 
     async def fetch(self, url: str, take: Take) -> bytes:
         self.fetched.append(url)
@@ -51,19 +58,29 @@ class StandIns:
         return url.encode()
 
     async def look(self, data: bytes, _: Any) -> Seen:
-        return Seen(np.full((1, 1, 3), len(data), np.uint8), data.decode(), len(data), 1)
+        self.decoded += 1
+        return Seen(np.full((1, 1, 3), len(data), np.uint8), "", len(data), 1)
 
-    async def embed_picture(self, pixels: Any, *, of_list: bool) -> Any:
-        assert of_list
+    @asynccontextmanager
+    async def deadline(self) -> AsyncIterator[None]:
+        yield
+
+    async def embed_picture(self, pixels: Any, urgency: int, *, of_list: bool) -> Any:
+        assert (urgency, of_list) == (NIGHT_JOB, self.of_list)
         self.embedded += 1
         return pixels[0, 0, :1].astype(np.float32)
 
 
 def embed(stand_ins: StandIns, sources: list[Any], *, bytes_at_once: int = 1000, timeout_s: float = 30) -> list[Any]:
     """What becomes of a list."""
+    pictures = made_of(stand_ins, bytes_at_once=bytes_at_once, timeout_s=timeout_s)
+    return asyncio.run(pictures.embed_list(sources, NIGHT_JOB))
+
+
+def made_of(stand_ins: StandIns, *, bytes_at_once: int = 1000, timeout_s: float = 30) -> Pictures:
     parts = cast(Any, stand_ins)
-    pictures = Pictures(parts, parts, parts, ByteBudget(bytes_at_once), timeout_s)
-    return asyncio.run(pictures.embed_list(sources))
+    budget = ByteBudget(bytes_at_once)
+    return Pictures(parts, parts, parts, budget, max_queue=100, timeout_s=timeout_s, cache_items=10)
 
 
 def codes(outcomes: list[Any]) -> list[str]:
@@ -88,7 +105,7 @@ def test_each_gets_its_picture_or_its_failure_in_their_order() -> None:
     outcomes = embed(stand_ins, ["url", b"bytes", "gone", unreadable])
 
     assert codes(outcomes) == ["ok", "ok", "image_not_found", "image_not_found"]
-    assert [outcome.sha256 for outcome in outcomes[:2]] == ["url", "bytes"]
+    assert [outcome.sha256 for outcome in outcomes[:2]] == [sha256(data).hexdigest() for data in (b"url", b"bytes")]
     assert outcomes[3] is unreadable
 
 
@@ -144,3 +161,29 @@ def test_without_a_model_nothing_is_fetched() -> None:
         embed(stand_ins, ["url"])
 
     assert stand_ins.fetched == []
+
+
+def test_an_unchanged_image_is_fetched_again_but_neither_decoded_nor_embedded() -> None:
+    async def scene() -> tuple[EmbeddedPicture, EmbeddedPicture]:
+        first, second = [await pictures.embed("a url", lambda _: None, NIGHT_JOB) for _ in range(2)]
+        return first, second
+
+    stand_ins = StandIns(of_list=False)
+    pictures = made_of(stand_ins)
+    first, second = asyncio.run(scene())
+
+    assert first is second
+    assert (stand_ins.fetched, stand_ins.decoded, stand_ins.embedded) == (["a url"] * 2, 1, 1)
+
+
+def test_equal_images_under_several_urls_are_embedded_once() -> None:
+    class OneImage(StandIns):
+        async def fetch(self, url: str, take: Take) -> bytes:
+            await super().fetch(url, take)
+            return b"the same"
+
+    stand_ins = OneImage()
+    outcomes = embed(stand_ins, ["a", "b", "c"])
+
+    assert codes(outcomes) == ["ok"] * 3
+    assert (stand_ins.decoded, stand_ins.embedded) == (1, 1)

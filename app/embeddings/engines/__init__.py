@@ -18,11 +18,18 @@ Vectors = NDArray[np.float32]
 
 
 class Engine(Protocol):
-    """A loaded model. Both methods may be called from several threads at once; vectors aren't normalised."""
+    """A loaded model. Both methods may be called from several threads at once; vectors aren't normalised.
+
+    `streams` is how many batches of each kind are worth computing side by side; `tokens` and `pictures` are how many
+    of them make a batch that is worth its time, padding included.
+    """
 
     name: EngineName
     device: Device
     precision: Precision
+    streams: int
+    tokens: int
+    pictures: int
 
     def embed_ids(self, ids: Ids) -> Vectors:
         """(n, length) token ids to (n, dimensions) vectors."""

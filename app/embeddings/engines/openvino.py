@@ -14,6 +14,15 @@ from app.embeddings.engines import Ids, Pixels, Vectors
 HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 CAPABILITIES: dict[Precision, str] = {"float32": "FP32", "bfloat16": "BF16", "float16": "FP16"}
 
+# Beyond so many threads the matrices of one batch are too small to divide: better to compute several batches.
+THREADS_PER_STREAM = 4
+# Each batch reads all weights once, which takes as long as computing some twenty tokens. Beyond these sizes little is
+# gained, and whoever comes next waits longer.
+TOKENS = 160
+PICTURES = 4
+# Lone queries of these lengths are computed once at the start: the first of each shape takes some milliseconds more.
+USUAL_LENGTHS = range(3, 17)
+
 MADV_DONTNEED = 4
 
 
@@ -30,18 +39,23 @@ class OpenVinoEngine:
 
     def __init__(self, folder: Path, precision: Precision, threads: int) -> None:
         self.precision = precision
+        self.streams = max(1, threads // THREADS_PER_STREAM)
+        self.tokens = TOKENS
+        self.pictures = PICTURES
         core = openvino.Core()
         options = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
-            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": self.streams,
             "INFERENCE_NUM_THREADS": threads,
+            # Work is divided anew where a thread is held up, as decoders and other workers hold up threads here.
+            "TBB_PARTITIONER": "AUTO",
             # Several workers pinned to the same cores would fight for them.
             "ENABLE_CPU_PINNING": False,
         }
         self._text = core.compile_model(folder / "text.xml", "CPU", options)
         self._image = core.compile_model(folder / "image.xml", "CPU", options)
         for tower in (self._text, self._image):
-            _first_inference(tower)
+            _warm_up(tower)
         _forget_pages_of(folder)
 
     def embed_ids(self, ids: Ids) -> Vectors:
@@ -57,10 +71,13 @@ def _run(tower: openvino.CompiledModel, batch: Ids | Pixels) -> Vectors:
     return vectors
 
 
-def _first_inference(tower: openvino.CompiledModel) -> None:
-    """Let OpenVINO bring the weights into the order that it computes with, which it leaves until they are needed."""
-    shape = [1 if size.is_dynamic else size.get_length() for size in tower.input(0).partial_shape]
-    _run(tower, np.zeros(shape, tower.input(0).element_type.to_dtype()))
+def _warm_up(tower: openvino.CompiledModel) -> None:
+    """Let OpenVINO do now what it leaves until a shape is needed, bringing the weights into its own order included."""
+    shape = tower.input(0).partial_shape
+    lengths = USUAL_LENGTHS if shape[1].is_dynamic else [shape[1].get_length()]
+    for length in lengths:
+        rest = [size.get_length() for size in list(shape)[2:]]
+        _run(tower, np.zeros([1, length, *rest], tower.input(0).element_type.to_dtype()))
 
 
 def _forget_pages_of(folder: Path) -> None:

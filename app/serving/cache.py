@@ -1,0 +1,72 @@
+"""Results that are remembered, and work in flight that several wait for."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any, Generic, TypeVar
+
+from app.telemetry import timings
+
+Value = TypeVar("Value")
+
+
+@dataclass(eq=False)
+class _Flight(Generic[Value]):
+    urgency: int
+    work: "asyncio.Task[Value]"
+    waiting: int = 0
+
+
+class Cache(Generic[Value]):
+    """Keeps the values that were asked for last, and has what is asked for twice at once computed once.
+
+    A key must stand for everything that the value depends on. Failures aren't kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Keep so many values; with 0 none, but work in flight is still shared."""
+        self._most = most
+        self._values: OrderedDict[bytes, Value] = OrderedDict()
+        self._flights: dict[bytes, _Flight[Value]] = {}
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    async def get(self, key: bytes, urgency: int, compute: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
+        """The value of a key, computed unless it is here or on its way.
+
+        Work in flight is joined if it is as urgent. It is cancelled when nobody waits for it any more.
+        """
+        asked = perf_counter()
+        if key in self._values:
+            self._values.move_to_end(key)
+            timings.record("cache", perf_counter() - asked)
+            return self._values[key]
+        flight = self._flights.get(key)
+        if flight is None or urgency < flight.urgency:
+            flight = _Flight(urgency, asyncio.create_task(compute()))
+            self._flights[key] = flight
+            flight.work.add_done_callback(partial(self._landed, key, flight))
+        flight.waiting += 1
+        try:
+            return await asyncio.shield(flight.work)
+        finally:
+            flight.waiting -= 1
+            if not flight.waiting and not flight.work.done():
+                self._forget(key, flight)
+                flight.work.cancel()
+
+    def _landed(self, key: bytes, flight: _Flight[Value], work: "asyncio.Task[Value]") -> None:
+        self._forget(key, flight)
+        if self._most and not work.cancelled() and work.exception() is None:
+            self._values[key] = work.result()
+            self._values.move_to_end(key)
+            if len(self._values) > self._most:
+                self._values.popitem(last=False)
+
+    def _forget(self, key: bytes, flight: _Flight[Value]) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
