@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=64 * MIB, ge=1, examples=["67108864"])
     fetch_timeout_s: float = Field(default=15, gt=0, allow_inf_nan=False, examples=["15"])
     decode_timeout_s: float = Field(default=10, gt=0, allow_inf_nan=False, examples=["10"])
+    decoding: Literal["exact", "fast"] = Field(default="exact", examples=["exact", "fast"])
     max_batch_items: int = Field(default=256, ge=1, examples=["256"])
     max_queue_items: int = Field(default=512, ge=1, examples=["512"])
     request_timeout_s: float = Field(default=120, gt=0, allow_inf_nan=False, examples=["120"])
@@ -70,7 +71,7 @@ class Settings(BaseSettings):
     def _split_at_commas(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-    @field_validator("workers", "engine", "device", "precision", "log_format", mode="before")
+    @field_validator("workers", "engine", "device", "precision", "decoding", "log_format", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.strip().lower() if isinstance(value, str) else value

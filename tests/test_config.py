@@ -13,6 +13,7 @@ def test_without_an_environment_the_settings_are_the_documented_ones() -> None:
     assert (settings.model_name, settings.pretrained) == ("ViT-B-32", "laion2b_s34b_b79k")
     assert (settings.host, settings.port, settings.workers) == ("0.0.0.0", 8000, "auto")
     assert (settings.engine, settings.device, settings.precision) == ("auto", "auto", "auto")
+    assert settings.decoding == "exact"
     assert (settings.max_image_bytes, settings.max_image_pixels) == (20 * 2**20, 50_000_000)
     assert (settings.max_body_bytes, settings.max_queue_items) == (64 * 2**20, 512)
     assert (settings.fetch_timeout_s, settings.decode_timeout_s, settings.request_timeout_s) == (15, 10, 120)
@@ -60,6 +61,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
         ("ENGINE", "onnx"),
         ("DEVICE", "tpu"),
         ("PRECISION", "int8"),
+        ("DECODING", "quick"),
         ("MAX_BODY_BYTES", "-1"),
         ("MAX_IMAGE_PIXELS", "0"),
         ("FETCH_TIMEOUT_S", "inf"),

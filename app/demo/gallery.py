@@ -27,7 +27,7 @@ from app.embeddings import EmbeddingModel
 from app.embeddings.engines import Vectors
 from app.embeddings.model import prepare
 from app.errors import GalleryUnavailable
-from app.images.decode import decode
+from app.images.decode import look
 from app.resources import cores
 
 # Seeds that the bundled model was neither trained on nor judged by.
@@ -151,8 +151,8 @@ def _fill(folder: Path, settings: Settings, count: int, painted: Callable[[int, 
         paintings = painters.map(_paint, [scene.seed for scene, _ in works], files)
         model = EmbeddingModel(settings.model_name, settings.pretrained, settings=settings)
         for (_, work), file, _ in zip(works, files, paintings, strict=True):
-            picture = decode(file.read_bytes(), settings.max_image_pixels)
-            pixels.append(model.preprocessing(picture.image))
+            picture, seen = look(file.read_bytes(), settings.max_image_pixels, model.preprocessing)
+            pixels.append(seen)
             label = asdict(work) | {"path": f"{IMAGES}/{file.name}", "width": picture.width, "height": picture.height}
             lines.append(json.dumps(label) + "\n")
             painted(len(lines), count)

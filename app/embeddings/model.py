@@ -33,7 +33,7 @@ SELF_TEST_FLOOR: dict[Precision, float] = {"float32": 0.9999, "bfloat16": 0.99, 
 
 
 def prepare(settings: Settings, *, thoroughly: bool = True) -> Prepared:
-    """The exported model that the settings name, exported now if it isn't there yet.
+    """The exported model that the settings name, exported now if it isn't there yet; its space heeds `DECODING`.
 
     Args:
         settings: which model, and where it lies.
@@ -58,7 +58,7 @@ def prepare(settings: Settings, *, thoroughly: bool = True) -> Prepared:
         prepared = find(cache, name, pretrained)
     if prepared is None:
         raise ModelUnavailable(f"the model was exported to MODEL_CACHE_DIR={cache} but can't be read back from there")
-    return prepared
+    return prepared.decoding_fast() if settings.decoding == "fast" else prepared
 
 
 class EmbeddingModel:
@@ -110,6 +110,7 @@ class EmbeddingModel:
     def _adopt(self, prepared: Prepared, engine: Engine) -> None:
         self.manifest = prepared.manifest
         self.engine = engine
+        self._folder = prepared.folder
         self._tokenizer = _tokenizer(prepared.folder)
         self._expected = prepared.reference()
 
@@ -205,7 +206,7 @@ class EmbeddingModel:
         if not lowest >= SELF_TEST_FLOOR[self.engine.precision]:  # written so that NaN fails too
             raise ModelUnavailable(
                 f"the self-test failed: {self.engine.name} in {self.engine.precision} gives vectors unlike recorded "
-                f"ones (cosine {lowest:.4f}); try PRECISION=float32, or delete {self.space} in MODEL_CACHE_DIR"
+                f"ones (cosine {lowest:.4f}); try PRECISION=float32, or delete {self._folder.name} in MODEL_CACHE_DIR"
             )
 
     def _cut(self, row: Sequence[int]) -> Sequence[int]:

@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,13 +28,15 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from app.config import BUNDLED
-from app.embeddings.preprocess import Preprocessing
+from app.embeddings.preprocess import FrugalPreprocessing, Preprocessing
 
 FORMAT = 1
 MANIFEST_FILE = "manifest.json"
 REFERENCE_FILE = "reference.npz"
 UNFINISHED = "unfinished-"
 LOCAL_SCHEMA = "local-dir:"
+# Raised when what `DECODING=fast` makes of a picture changes: vectors change with it.
+FAST_DECODING = "fast decoding 1"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,13 @@ class Prepared:
         """The vectors that `open_clip` gave for the reference set when the model was exported."""
         with np.load(self.folder / REFERENCE_FILE) as arrays:
             return dict(arrays)
+
+    def decoding_fast(self) -> Self:
+        """The same model for pictures of which no more is decoded than it takes, and so of another space."""
+        digest = hashlib.sha256(f"{self.manifest.space}\n{FAST_DECODING}".encode()).hexdigest()
+        space = digest[: len(self.manifest.space)]
+        preprocessing = FrugalPreprocessing(**vars(self.manifest.preprocessing))
+        return replace(self, manifest=replace(self.manifest, space=space, preprocessing=preprocessing))
 
 
 def find(cache: Path, architecture: str, pretrained: str, *, thoroughly: bool = True) -> Prepared | None:

@@ -16,7 +16,7 @@ from struct import Struct
 from typing import Any, BinaryIO
 
 from app.errors import ImageCorrupt, ImageError
-from app.images.decode import decode
+from app.images.decode import look
 
 # Before each message: the sizes of its two parts. To here they are a pickled callable and the image. From here they
 # are a report and the pixels; the report is JSON, because nobody should unpickle what met hostile bytes.
@@ -49,8 +49,7 @@ def main(max_pixels: int, memory: int, limit_s: float) -> None:
 
 def _look(preprocess: bytes, data: bytes, max_pixels: int) -> tuple[dict[str, Any], bytes]:
     try:
-        picture = decode(data, max_pixels)
-        pixels = pickle.loads(preprocess)(picture.image)
+        picture, pixels = look(data, max_pixels, pickle.loads(preprocess))
         size = {"width": picture.width, "height": picture.height}
         return {"sha256": picture.sha256, "shape": pixels.shape, **size}, pixels.tobytes()
     except MemoryError:

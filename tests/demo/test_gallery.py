@@ -52,6 +52,15 @@ def test_whoever_watches_is_told_how_far_it_is(settings: Settings, tmp_path: Pat
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
+def test_a_gallery_is_decoded_as_the_settings_say(settings: Settings, small_gallery: Gallery, tmp_path: Path) -> None:
+    fast = hang(settings.model_copy(update={"decoding": "fast"}), tmp_path / "gallery", 3)
+
+    cosines = np.sum(fast.vectors * small_gallery.vectors[:3], axis=1)
+    assert fast.space != small_gallery.space
+    assert np.all(cosines > 0.999)
+    assert np.any(fast.vectors != small_gallery.vectors[:3])
+
+
 @pytest.mark.usefixtures("_painting_is_forbidden")
 def test_a_gallery_that_hangs_stays(settings: Settings, small_gallery: Gallery) -> None:
     assert hang(settings, small_gallery.folder, 6).labels == small_gallery.labels

@@ -115,16 +115,45 @@ def test_pictures_of_corner_sizes_reach_the_model_as_open_clip_leaves_them(
         assert torch.equal(scaled(ours, picture), by_open_clip(ours, picture))
 
 
+def black_and_white(width: int, height: int) -> Image.Image:
+    """What resampling overshoots most on."""
+    return noise(width, height).convert("L").point(lambda level: 255 * (level > 127)).convert("RGB")
+
+
+@pytest.mark.parametrize(
+    "size",
+    [(1536, 1200), (1200, 1536), (1000, 1500), (1200, 1201), (1003, 2003), (1003, 3001), (3001, 1003), (2000, 300)],
+)
+@pytest.mark.parametrize("make", [noise, black_and_white])
+def test_pictures_as_large_as_photographs_reach_the_model_as_open_clip_leaves_them(
+    size: tuple[int, int], make: Callable[[int, int], Image.Image]
+) -> None:
+    picture = make(*size)
+
+    for model_size in ((224, 224), (48, 80)):
+        ours = preprocessing(model_size)
+        assert torch.equal(scaled(ours, picture), by_open_clip(ours, picture))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "LA"])
+@pytest.mark.parametrize("size", [(600, 450), (450, 600)])
+def test_pictures_of_other_modes_are_resampled_as_pillow_resamples_them_whole(mode: str, size: tuple[int, int]) -> None:
+    ours = preprocessing()
+    picture = noise(*size).convert(mode)
+    if mode != "L":
+        picture.putalpha(noise(*size, seed=1).convert("L"))
+    resized = picture.resize((298, 224) if size[0] > size[1] else (224, 298), Image.Resampling.BICUBIC)
+    left, top = (resized.width - 224) // 2, (resized.height - 224) // 2
+
+    kept = resized.crop((left, top, left + 224, top + 224)).convert("RGB")
+    assert np.array_equal(ours(picture), np.asarray(kept))
+
+
 def test_a_grey_picture_is_turned_to_colour_where_open_clip_turns_it() -> None:
     ours = preprocessing()
     picture = noise(300, 200).convert("L")
 
     assert torch.equal(scaled(ours, picture), by_open_clip(ours, picture))
-
-
-def black_and_white(width: int, height: int) -> Image.Image:
-    """What resampling overshoots most on."""
-    return noise(width, height).convert("L").point(lambda level: 255 * (level > 127)).convert("RGB")
 
 
 @pytest.mark.slow

@@ -35,9 +35,17 @@ def colour(image: Image.Image, at: tuple[int, int] = (0, 0)) -> tuple[int, ...]:
 def decoded(data: bytes) -> Picture | None:
     """A picture that can be worked with, or nothing if it was refused; whatever else is raised fails the test."""
     try:
+        reduced = decode(data, 100_000, enough=4)
+        left, top, right, bottom = reduced.area or (0, 0, *reduced.image.size)
+        assert 0 <= left < right <= reduced.image.width
+        assert 0 <= top < bottom <= reduced.image.height
+    except ImageError:
+        reduced = None
+    try:
         picture = decode(data, 100_000)
     except ImageError:
         return None
+    assert reduced is None or (reduced.width, reduced.height) == (picture.width, picture.height)
     assert picture.image.mode == "RGB"
     assert len(picture.image.tobytes()) == 3 * picture.width * picture.height <= 300_000
     return picture
@@ -317,6 +325,108 @@ def test_a_picture_within_a_file_of_another_kind_is_not_looked_for() -> None:
 def test_a_drawing_is_of_a_format_that_is_not_read(head: bytes) -> None:
     with pytest.raises(UnsupportedFormat):
         decode(head, LIMIT)
+
+
+SOFT = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("enough", "left"),
+    [(401, (1201, 801)), (400, (601, 401)), (201, (601, 401)), (200, (301, 201)), (100, (151, 101)), (1, (151, 101))],
+)
+def test_a_jpeg_is_reduced_as_far_as_enough_is_left(enough: int, left: tuple[int, int]) -> None:
+    data = encoded(SOFT.resize((1201, 801)), "JPEG")
+
+    picture = decode(data, LIMIT, enough)
+
+    assert picture.image.size == left
+    assert (picture.width, picture.height) == (1201, 801)
+    assert (picture.area is None) == (left == (1201, 801))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_reduction_lies_where_the_picture_is_once_that_is_turned(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(SOFT.resize((1201, 805), Image.Resampling.BICUBIC), "JPEG", quality=95, exif=exif)
+    whole, reduced = decode(data, LIMIT).image, decode(data, LIMIT, enough=100)
+    assert reduced.image.size == ((151, 101) if orientation < 5 else (101, 151))
+
+    alike = reduced.image.resize((48, 32), Image.Resampling.BICUBIC, box=reduced.area)
+
+    assert (reduced.width, reduced.height) == whole.size
+    difference = np.asarray(alike, int) - np.asarray(whole.resize((48, 32), Image.Resampling.BICUBIC), int)
+    assert np.abs(difference).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("RGB", {"progressive": True}),
+        ("L", {}),
+        ("L", {"progressive": True}),
+        ("CMYK", {}),
+        ("RGB", {"subsampling": 0}),
+    ],
+)
+def test_jpegs_of_every_kind_are_reduced(mode: str, options: dict[str, Any]) -> None:
+    data = encoded(SOFT.resize((1200, 800), Image.Resampling.BICUBIC).convert(mode), "JPEG", quality=95, **options)
+    whole = decode(data, LIMIT).image.resize((48, 32), Image.Resampling.BICUBIC)
+
+    reduced = decode(data, LIMIT, enough=100).image
+
+    assert (reduced.mode, reduced.size) == ("RGB", (150, 100))
+    alike = reduced.resize((48, 32), Image.Resampling.BICUBIC)
+    assert np.abs(np.asarray(alike, int) - np.asarray(whole, int)).max() <= 2
+
+
+def test_a_camera_s_file_of_several_pictures_is_reduced_like_a_jpeg() -> None:
+    frames = [SOFT.resize((400, 300)), Image.new("RGB", (400, 300), RED)]
+
+    picture = decode(encoded(frames[0], "MPO", save_all=True, append_images=frames[1:]), LIMIT, enough=100)
+
+    assert (picture.image.size, picture.width, picture.height) == ((200, 150), 400, 300)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "JPEG"])
+def test_what_is_no_jpeg_is_never_reduced(kind: str) -> None:
+    data = encoded(NOISE, kind)
+
+    picture = decode(data, LIMIT, enough=1)
+
+    assert picture.area is None
+    assert picture.image.tobytes() == decode(data, LIMIT).image.tobytes()
+
+
+def test_a_small_jpeg_keeps_its_pixels_where_a_reduction_would_do() -> None:
+    data = encoded(NOISE, "JPEG")
+
+    picture = decode(data, LIMIT, enough=13)
+
+    assert picture.area is None
+    assert picture.image.tobytes() == decode(data, LIMIT).image.tobytes()
+
+
+def test_a_jpeg_over_the_limit_is_refused_though_its_reduction_would_not_be() -> None:
+    with pytest.raises(ImageTooManyPixels):
+        decode(encoded(Image.new("RGB", (100, 100)), "JPEG"), 9_999, enough=10)
+
+
+def test_a_truncated_jpeg_is_corrupt_where_a_reduction_would_do() -> None:
+    data = encoded(NOISE.resize((320, 240)), "JPEG")
+
+    with pytest.raises(ImageCorrupt):
+        decode(data[: len(data) // 2], LIMIT, enough=10)
+
+
+def test_a_picture_that_is_not_turned_and_is_rgb_already_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    def copied(*_: Any) -> None:
+        raise AssertionError("copied")
+
+    data = encoded(NOISE, "JPEG")
+    monkeypatch.setattr(Image.Image, "copy", copied)
+
+    assert decode(data, LIMIT).image.size == NOISE.size
 
 
 HEADS = [b"", *(encoded(NOISE, kind)[:40] for kind in KINDS)]

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 from app.config import MIB, Settings
-from app.embeddings.preprocess import Preprocessing
+from app.embeddings.preprocess import FrugalPreprocessing, Preprocessing
 from app.errors import DecodeTimeout, ImageCorrupt, ImageError, ImageTooManyPixels, NotAnImage, UnsupportedFormat
-from app.images.decode import decode
+from app.images.decode import decode, look
 from app.images.decoders import Decoders
 from PIL import Image
 
@@ -90,6 +90,21 @@ def test_pixels_are_those_of_decoding_in_this_process(kind: str) -> None:
         assert (seen.sha256, seen.width, seen.height) == (here.sha256, 90, 60)
         assert seen.pixels.shape == (64, 64, 3)
         assert seen.pixels.tobytes() == PREPROCESSING(here.image).tobytes()
+
+    finished(work())
+
+
+def test_a_process_decodes_no_more_than_a_frugal_model_needs() -> None:
+    data = encoded(NOISE.resize((1201, 803)), "JPEG")
+    frugal = FrugalPreprocessing(**vars(PREPROCESSING))
+    picture, pixels = look(data, 1_000_000, frugal)
+    assert picture.image.size == (301, 201)
+
+    async def work() -> None:
+        async with running() as decoders:
+            seen = await decoders.look(data, frugal)
+        assert (seen.sha256, seen.width, seen.height) == (picture.sha256, 1201, 803)
+        assert seen.pixels.tobytes() == pixels.tobytes()
 
     finished(work())
 
