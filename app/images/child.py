@@ -51,7 +51,7 @@ def _look(preprocess: bytes, data: bytes, max_pixels: int) -> tuple[dict[str, An
     try:
         picture, pixels = look(data, max_pixels, pickle.loads(preprocess))
         size = {"width": picture.width, "height": picture.height}
-        return {"sha256": picture.sha256, "shape": pixels.shape, **size}, pixels.tobytes()
+        return {"shape": pixels.shape, **size}, pixels.tobytes()
     except MemoryError:
         return _refusal(ImageCorrupt("The image takes too much memory.")), b""
     except ImageError as error:

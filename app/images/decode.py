@@ -3,7 +3,6 @@
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -43,11 +42,10 @@ TOP_IS_FAR = (3, 4, 7, 8)
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture, upright; `sha256` is of the bytes that it came as, width and height are as displayed."""
+    """A decoded picture, upright; width and height are as displayed."""
 
     # In RGB. A reduction of the picture, if that was asked for.
     image: Image.Image
-    sha256: str
     width: int
     height: int
     # Where the picture lies in a reduction: its edges may be within a pixel. None: `image` is the picture itself.
@@ -106,7 +104,7 @@ def decode(data: bytes, max_pixels: int, enough: int | None = None) -> Picture:
         ImageOps.exif_transpose(image, in_place=True)
         rgb = _rgb(image)
         width, height = rgb.size if area is None else size
-        return Picture(rgb, sha256(data).hexdigest(), width, height, area)
+        return Picture(rgb, width, height, area)
     except UnidentifiedImageError:
         raise _unidentified(data) from None
     except ImageTooManyPixels:

@@ -47,10 +47,9 @@ REFUSALS = {kind.code: kind for kind in (NotAnImage, UnsupportedFormat, ImageCor
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture as the model wants it; width and height are the decoded picture's, `sha256` is of its bytes."""
+    """A picture as the model wants it; width and height are the decoded picture's."""
 
     pixels: Pixels
-    sha256: str
     width: int
     height: int
 

@@ -87,7 +87,7 @@ def test_pixels_are_those_of_decoding_in_this_process(kind: str) -> None:
     async def work() -> None:
         async with running() as decoders:
             seen = await decoders.look(data, PREPROCESSING)
-        assert (seen.sha256, seen.width, seen.height) == (here.sha256, 90, 60)
+        assert (seen.width, seen.height) == (90, 60)
         assert seen.pixels.shape == (64, 64, 3)
         assert seen.pixels.tobytes() == PREPROCESSING(here.image).tobytes()
 
@@ -103,7 +103,7 @@ def test_a_process_decodes_no_more_than_a_frugal_model_needs() -> None:
     async def work() -> None:
         async with running() as decoders:
             seen = await decoders.look(data, frugal)
-        assert (seen.sha256, seen.width, seen.height) == (picture.sha256, 1201, 803)
+        assert (seen.width, seen.height) == (1201, 803)
         assert seen.pixels.tobytes() == pixels.tobytes()
 
     finished(work())

@@ -59,7 +59,7 @@ class StandIns:
 
     async def look(self, data: bytes, _: Any) -> Seen:
         self.decoded += 1
-        return Seen(np.full((1, 1, 3), len(data), np.uint8), "", len(data), 1)
+        return Seen(np.full((1, 1, 3), len(data), np.uint8), len(data), 1)
 
     @asynccontextmanager
     async def deadline(self) -> AsyncIterator[None]:
