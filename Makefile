@@ -68,7 +68,7 @@ openapi: $(INSTALLED)  ## write docs/openapi.json anew, after an intended change
 test-long: $(INSTALLED)  ## what takes too long for every change: nothing yet beyond `make test`
 	$(MAKE) test
 
-bench: $(INSTALLED)  ## speed and fidelity beside open_clip itself, as a table
+bench: $(INSTALLED)  ## speed beside a straightforward service and the machine's limits, as tables: half an hour
 	$(RUN)/python -m benchmarks
 
 clean:  ## remove what the other targets made here

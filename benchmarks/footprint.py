@@ -1,39 +1,36 @@
 """What a service takes: time to start with a prepared model, memory of a worker, disk for its packages."""
 
-import os
 import re
 import statistics
-from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from benchmarks.service import running
+from benchmarks.conditions import Conditions
+from benchmarks.report import Section, rows
+from benchmarks.service import MIB, ours, resident
 
 STARTS = 5
-MIB = 2**20
 
 
-def table(checkpoint: Path, cache: Path, precisions: Iterable[str]) -> str:
+def table(conditions: Conditions) -> Section:
     """A line for each figure."""
-    lines = ["## Footprint\n", "| what | |", "| --- | --- |"]
-    for precision in precisions:
-        starts = [_start(checkpoint, cache, precision) for _ in range(STARTS)]
+    lines = []
+    for precision in conditions.precisions:
+        starts = [_start(conditions, precision) for _ in range(conditions.rounds(STARTS))]
         ready, memory = (statistics.median(values) for values in zip(*starts, strict=True))
-        lines.append(f"| from start to /health 200, {precision}, model prepared | {ready:.1f} s |")
-        lines.append(f"| resident memory of a worker after 20 texts, {precision} | {memory / MIB:.0f} MiB |")
-    lines.append(f"| packages of a CPU server | {_installed('tate-embeddings', set()) / MIB:.0f} MiB |")
-    return "\n".join(lines) + "\n"
+        lines.append([f"from start to /health 200, {precision}, model prepared", f"{ready:.1f} s"])
+        lines.append([f"resident memory of a worker after 20 texts, {precision}", f"{memory / MIB:.0f} MiB"])
+    lines.append(["packages of a CPU server", f"{_installed('tate-embeddings', set()) / MIB:.0f} MiB"])
+    return Section("## Footprint\n\n" + rows(["what", ""], lines))
 
 
-def _start(checkpoint: Path, cache: Path, precision: str) -> tuple[float, float]:
-    with running(checkpoint, cache, precision) as service:
+def _start(conditions: Conditions, precision: str) -> tuple[float, float]:
+    with ours(conditions, precision) as service:
         for count in range(20):
             body = {"query": "a stormy sea at night " * (count + 1)}
             service.client.post("/embed-text", json=body).raise_for_status()
-        number = service.process.pid
-        worker = Path(f"/proc/{number}/task/{number}/children").read_text().split()[0]
-        resident = int(Path(f"/proc/{worker}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        return service.ready_s, resident
+        worker = service.processes()[1]
+        return service.ready_s, resident(worker)
 
 
 def _installed(package: str, seen: set[str]) -> int:

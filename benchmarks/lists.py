@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 from PIL import Image
 
-from benchmarks.service import running
+from benchmarks.conditions import Conditions
+from benchmarks.report import Section, rows
+from benchmarks.service import ours
 
 COLOURS = ("red", "blue", "green", "yellow", "black", "white", "golden", "grey")
 SUBJECTS = ("sea", "dog", "boat", "woman", "tree", "house", "horse", "night")
@@ -27,27 +28,25 @@ LATENCY_S = 0.15
 ROUNDS = 5
 
 
-def table(checkpoint: Path, cache: Path) -> str:
+def table(conditions: Conditions) -> Section:
     """A line for each figure; medians of rounds in which each takes its turn."""
-    with running(checkpoint, cache, "float32") as service, _slow_host() as host:
+    with ours(conditions, "float32") as service, _slow_host() as host:
         client = service.client
-        rounds = [_round(client, host, number) for number in range(ROUNDS + 1)][1:]
+        rounds = [_round(client, host, number) for number in range(conditions.rounds(ROUNDS) + 1)][1:]
     singles, of_texts, inferring, of_images, overhead = (statistics.median(each) for each in zip(*rounds, strict=True))
     allowed = IMAGES * inferring + 2 * LATENCY_S
-    return "\n".join(
+    lines = [
+        [f"{len(TEXTS)} texts, one after the other", f"{singles * 1000:.0f} ms", ""],
+        [f"{len(TEXTS)} texts in a list", f"{of_texts * 1000:.0f} ms", f"{of_texts / singles:.2f} of the above"],
+        ["one picture's inference", f"{inferring * 1000:.1f} ms", ""],
         [
-            "## Lists, over HTTP in float32\n",
-            "| what | takes | |",
-            "| --- | --- | --- |",
-            f"| {len(TEXTS)} texts, one after the other | {singles * 1000:.0f} ms | |",
-            f"| {len(TEXTS)} texts in a list | {of_texts * 1000:.0f} ms | {of_texts / singles:.2f} of the above |",
-            f"| one picture's inference | {inferring * 1000:.1f} ms | |",
-            f"| {IMAGES} images from a host that takes {LATENCY_S * 1000:.0f} ms | {of_images * 1000:.0f} ms | "
-            f"{IMAGES} inferences and 2 latencies would be {allowed * 1000:.0f} ms |",
-            f"| what {len(MOST)} texts cost beyond inference, each | {overhead * 1000:.2f} ms | |",
-            "",
-        ]
-    )
+            f"{IMAGES} images from a host that takes {LATENCY_S * 1000:.0f} ms",
+            f"{of_images * 1000:.0f} ms",
+            f"{IMAGES} inferences and 2 latencies would be {allowed * 1000:.0f} ms",
+        ],
+        [f"what {len(MOST)} texts cost beyond inference, each", f"{overhead * 1000:.2f} ms", ""],
+    ]
+    return Section("## Lists, over HTTP in float32\n\n" + rows(["what", "takes", ""], lines))
 
 
 def _round(client: httpx.Client, host: str, number: int) -> tuple[float, ...]:
