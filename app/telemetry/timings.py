@@ -22,6 +22,13 @@ def record(stage: str, seconds: float) -> None:
         timings[stage] = timings.get(stage, 0.0) + seconds * 1000
 
 
+def longest(stage: str, seconds: float) -> None:
+    """Let a stage of the current request be at least this long: what waits side by side isn't added up."""
+    timings = _timings.get()
+    if timings is not None:
+        timings[stage] = max(timings.get(stage, 0.0), seconds * 1000)
+
+
 @contextmanager
 def measured(stage: str) -> Iterator[None]:
     """Add the time spent inside to a stage of the current request."""

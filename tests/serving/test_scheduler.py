@@ -295,3 +295,13 @@ def test_a_request_learns_how_long_it_waited_and_was_computed() -> None:
         assert second == pytest.approx({"queue": 1000, "infer": 1000}, abs=0.01)
 
     run(scene())
+
+
+def test_a_list_takes_its_shares_of_the_batches_and_its_longest_wait() -> None:
+    async def scene() -> dict[str, float]:
+        lane = scheduler(Engine())
+        stages = timings.begin()
+        await asyncio.gather(*(lane.submit_of_list(item, NIGHT_JOB) for item in range(8)))
+        return stages
+
+    assert run(scene()) == pytest.approx({"queue": 1000, "infer": 2000}, abs=0.01)
