@@ -14,6 +14,8 @@ from app.errors import SettingsError, Unauthorized
 logger = logging.getLogger(__name__)
 
 SHORT = 16
+# What OpenAPI calls this way to authenticate.
+SCHEME = "HTTPBearer"
 
 
 class Tokens:
@@ -40,6 +42,10 @@ class Tokens:
 
 class AuthenticatedRoute(APIRoute):
     """A route that asks for a bearer token first. FastAPI would parse the body before any dependency runs."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.openapi_extra = {**(self.openapi_extra or {}), "security": [{SCHEME: []}]}
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()

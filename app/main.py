@@ -70,7 +70,8 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
-        generate_unique_id_function=lambda route: route.name,
+        # Included as routers, they would be gone through twice for each request.
+        routes=[route for room in (status, embed, lists, openai) for route in room.router.routes],
         docs_url="/docs" if settings.docs_enabled else None,
         redoc_url="/redoc" if settings.docs_enabled else None,
         openapi_url="/openapi.json" if settings.docs_enabled else None,
@@ -80,8 +81,6 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
     pictures = Pictures(embedder, fetcher, decoders, image_bytes, timeout_s=settings.request_timeout_s, **limits)
     app.state.services = Services(settings, embedder, pictures, image_bytes, started=time.time())
     errors.install(app)
-    for room in (status, embed, lists, openai):
-        app.include_router(room.router)
     openapi.complete(app)
     app.add_middleware(RequestContext)
     return app

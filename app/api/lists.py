@@ -11,11 +11,11 @@ from fastapi import APIRouter, Depends, Request
 
 from app.api.answers import Answer, with_origin
 from app.api.bodies import not_too_many
-from app.api.embed import TOKEN, EmbedRoute, one_image, one_text
+from app.api.embed import EmbedRoute, one_image, one_text
 from app.api.hangups import while_connected
 from app.api.image_forms import IMAGES_CONTENT, SentImages
 from app.api.json_bodies import json_body, read_one_of
-from app.api.openapi import documented, documented_body, json_content
+from app.api.openapi import documented, documented_body, json_content, operation_id
 from app.api.priority import LIST, urgency
 from app.api.schemas import (
     Body,
@@ -35,7 +35,9 @@ from app.serving import EmbeddedPicture, Source
 
 TEXTS: dict[str, type[Body]] = {"texts": TextsRequest, "text": SingleTextRequest}
 
-router = APIRouter(tags=["lists"], route_class=EmbedRoute, dependencies=[TOKEN], strict_content_type=False)
+router = APIRouter(
+    tags=["lists"], route_class=EmbedRoute, generate_unique_id_function=operation_id, strict_content_type=False
+)
 
 
 async def _sent_texts(request: Request) -> Body:

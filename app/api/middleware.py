@@ -2,20 +2,21 @@
 
 import logging
 import re
-import uuid
+import secrets
 from time import perf_counter
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars
 
 from app.api.errors import answer
 from app.errors import Internal
 from app.telemetry import timings
 
-logger: structlog.stdlib.BoundLogger = structlog.get_logger("app.requests")
+logger: structlog.typing.FilteringBoundLogger = structlog.get_logger("app.requests")
 
-ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+ID_BYTES = 16
 
 
 class RequestContext:
@@ -28,8 +29,8 @@ class RequestContext:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if ACCEPTED_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = _request_id(scope)
+        bind_contextvars(request_id=request_id)  # for this request's task alone
         stages = timings.begin()
         started = perf_counter()
         status = 0
@@ -38,30 +39,38 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
+                headers = [*message["headers"], (b"x-request-id", request_id.encode())]
                 if stages:
-                    headers["Server-Timing"] = ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in stages.items())
+                    timing = ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in stages.items())
+                    headers.append((b"server-timing", timing.encode()))
+                message["headers"] = headers
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self.app(scope, receive, send_with_headers)
-            except Exception:
-                logging.getLogger(__name__).exception("a defect")
-                scope["error_code"] = Internal.code
-                if status:
-                    raise  # half an answer is out; the server closes the connection
-                failure = answer(Internal(), scope["path"])
-                await failure(scope, receive, send_with_headers)
-            finally:
-                route = getattr(scope.get("route"), "path", None)
-                logger.info(
-                    "request",
-                    method=scope["method"],
-                    route=route,
-                    status=status,
-                    code=scope.get("error_code"),
-                    ms=round((perf_counter() - started) * 1000, 1),
-                    **{f"{stage}_ms": round(ms, 1) for stage, ms in stages.items()},
-                )
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except Exception:
+            logging.getLogger(__name__).exception("a defect")
+            scope["error_code"] = Internal.code
+            if status:
+                raise  # half an answer is out; the server closes the connection
+            failure = answer(Internal(), scope["path"])
+            await failure(scope, receive, send_with_headers)
+        finally:
+            logger.info(
+                "request",
+                request_id=request_id,
+                method=scope["method"],
+                route=getattr(scope.get("route"), "path", None),
+                status=status,
+                code=scope.get("error_code"),
+                ms=round((perf_counter() - started) * 1000, 1),
+                **{f"{stage}_ms": round(ms, 1) for stage, ms in stages.items()},
+            )
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's own, if it can do no harm, or a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and ACCEPTED_ID.fullmatch(value):
+            return bytes(value).decode()
+    return secrets.token_hex(ID_BYTES)

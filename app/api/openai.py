@@ -11,12 +11,12 @@ from fastapi import APIRouter, Depends, Request
 
 from app.api.answers import Answer
 from app.api.bodies import metered, not_too_many
-from app.api.embed import TOKEN, EmbedRoute
+from app.api.embed import EmbedRoute
 from app.api.hangups import while_connected
 from app.api.inline_images import image_or_url
 from app.api.json_bodies import read_json
 from app.api.openai_schemas import EmbeddingsRequest, Item, OpenAIEmbeddings, OpenAIModel, OpenAIModels
-from app.api.openapi import documented_body, documented_for_openai, json_content
+from app.api.openapi import documented_body, documented_for_openai, json_content, operation_id
 from app.api.priority import LIST, PICTURE, TEXT, urgency
 from app.api.schemas import ImageRequest, ImageUrlRequest
 from app.api.services import FromApp, Services, ShareOfImageBytes
@@ -31,7 +31,11 @@ MOST_INPUTS = 2048
 DATA_URI = re.compile(r"\s*data:[^,;\s]*(;[^,;\s]*)*;base64,", re.IGNORECASE)
 
 router = APIRouter(
-    prefix="/v1", tags=["openai"], route_class=EmbedRoute, dependencies=[TOKEN], strict_content_type=False
+    prefix="/v1",
+    tags=["openai"],
+    route_class=EmbedRoute,
+    generate_unique_id_function=operation_id,
+    strict_content_type=False,
 )
 
 

@@ -1,8 +1,9 @@
-"""What the API's description says that FastAPI can't know: bodies that routes read themselves, failures, headers."""
+"""What the API's description says that FastAPI can't know: tokens and bodies that routes see to, failures, headers."""
 
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
@@ -18,6 +19,7 @@ from app.api.schemas import (
     TextRequest,
     TextsRequest,
 )
+from app.auth import SCHEME
 from app.errors import Internal
 
 READ_BY_ROUTES: tuple[type[BaseModel], ...] = (
@@ -53,6 +55,11 @@ HEADERS = {
     "Retry-After": {"description": "seconds until another try may help", "schema": {"type": "integer"}},
 }
 HEADERS_OF_STATUSES = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}
+
+
+def operation_id(route: APIRoute) -> str:
+    """What a route is called: generators name their functions by it."""
+    return route.name
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -101,6 +108,7 @@ def _example(status: int) -> dict[str, Any]:
 def _completed(document: dict[str, Any]) -> None:
     components = document["components"]
     components["headers"] = HEADERS
+    components["securitySchemes"] = {SCHEME: {"type": "http", "scheme": "bearer"}}
     _, definitions = models_json_schema(
         [(model, "validation") for model in READ_BY_ROUTES], ref_template="#/components/schemas/{model}"
     )

@@ -22,8 +22,14 @@ class Services:
     started: float
 
 
-def _of(request: Request) -> Services:
+def services_of(request: Request) -> Services:
+    """The services of the application that a request came to."""
     return cast(Services, request.app.state.services)
+
+
+# FastAPI would ask a plain function in a thread of its own.
+async def _of(request: Request) -> Services:
+    return services_of(request)
 
 
 FromApp = Annotated[Services, Depends(_of)]

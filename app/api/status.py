@@ -4,12 +4,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from app import __version__
+from app.api.openapi import operation_id
 from app.api.schemas import Alive, Banner, Health
 from app.api.services import FromApp
 from app.config import Settings
 from app.serving import State
 
-router = APIRouter(tags=["status"])
+router = APIRouter(tags=["status"], generate_unique_id_function=operation_id)
 
 
 @router.get("/", response_model=Banner, responses={503: {"model": Banner, "description": "Not ready."}})
