@@ -11,10 +11,11 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger as GunicornLogger
 from uvicorn_worker import UvicornWorker
 
-from app.config import MIB, Settings, architecture
+from app.config import Settings, architecture
 from app.embeddings.engines.choice import Choice
 from app.embeddings.prepared import find
 from app.resources import cores, gpus, memory
+from app.serving.protocol import BoundedProtocol
 
 MOST_WORKERS = 4
 BYTES_PER_WORKER = 1_300_000_000
@@ -24,8 +25,6 @@ GRACE_S = 30
 # Longer than the event loop of a worker can be busy with one thing, a graceful stop included.
 SILENCE_S = 60
 NOTIFY_S = 1
-# Up to here a request's headers are read, so that its failure has our form; beyond, the server itself refuses it.
-MAX_HEADER_BYTES = 2 * MIB
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -65,8 +64,8 @@ class Worker(UvicornWorker):
         "server_header": False,
         "access_log": False,
         "timeout_notify": NOTIFY_S,
-        "http": "h11",
-        "h11_max_incomplete_event_size": MAX_HEADER_BYTES,
+        "loop": "uvloop",
+        "http": BoundedProtocol,
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

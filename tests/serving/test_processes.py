@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-from app.config import Settings
+from app.config import MIB, Settings
 from app.embeddings import EmbeddingModel
 from app.embeddings.engines.choice import Choice
 from app.embeddings.prepared import Prepared
@@ -203,6 +204,19 @@ def test_a_huge_header_of_any_bytes_is_refused_in_the_usual_form(start: Start) -
         answer = service.client.post("/embed-text", headers={b"Authorization": b"Bearer " + b"\xff" * 2**20})
 
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+
+
+@pytest.mark.slow
+def test_a_header_without_end_ends_its_connection_and_nothing_else(start: Start, free_port: int) -> None:
+    with start(["app.cli", "serve", "--workers", "1"]) as service:
+        with socket.create_connection(("127.0.0.1", free_port), 20) as connection, suppress(ConnectionError):
+            connection.sendall(b"POST /embed-text HTTP/1.1\r\nX-A: " + b"a" * 16 * MIB)
+            while connection.recv(65536):
+                pass
+        healthy = service.is_healthy()
+
+    assert healthy
+    assert "Traceback" not in service.log.read_text()
 
 
 @pytest.mark.slow

@@ -1,0 +1,248 @@
+"""HTTP as bytes on a wire, spoken with a process that reads it as workers do."""
+
+import http.client
+import json
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from app.config import MIB
+from app.serving.protocol import MAX_HEADERS, MAX_WAITING_REQUESTS
+
+from tests.conftest import unused_port
+
+PROJECT = Path(__file__).parent.parent.parent
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
+LAST = GET + b"Connection: close\r\n\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+# Of this much, whatever is sent without end, nothing may stay.
+MUCH = 256 * MIB
+LITTLE = 16 * MIB
+PATIENCE_S = 20
+
+# How what has no end begins, and goes on.
+ENDLESS = {
+    "a header": (GET + b"X-A: ", b"a" * 65536),
+    "headers' name": (GET + b"X-", b"a" * 65536),
+    "headers": (GET, b"X-A: a\r\n" * 8192),
+    "empty headers": (GET, b"a:\r\n" * 16384),
+    "an address": (b"GET /", b"a" * 65536),
+    "empty lines": (b"", b"\r\n" * 32768),
+    "a chunk's extension": (POST + CHUNKED + b"\r\n1;", b"a" * 65536),
+    "a trailer": (POST + CHUNKED + b"\r\n1\r\na\r\n0\r\nX-A: ", b"a" * 65536),
+    "trailers": (POST + CHUNKED + b"\r\n1\r\na\r\n0\r\n", b"X-A: a\r\n" * 8192),
+    "requests": (b"", (GET + b"\r\n") * 2048),
+}
+# What one reader takes for something else than another, or nobody for HTTP.
+AMBIGUOUS = {
+    "two lengths": POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "a length and chunks": POST + b"Content-Length: 5\r\n" + CHUNKED + b"\r\n0\r\n\r\n",
+    "chunks and a length": POST + CHUNKED + b"Content-Length: 5\r\n\r\n0\r\n\r\n",
+    "a length with a sign": POST + b"Content-Length: +1\r\n\r\na",
+    "a length below zero": POST + b"Content-Length: -1\r\n\r\na",
+    "a length beyond all numbers": POST + b"Content-Length: 99999999999999999999\r\n\r\na",
+    "a length of nothing": POST + b"Content-Length:\r\n\r\na",
+    "almost chunked": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "chunked before something else": POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "twice encoded": POST + CHUNKED + b"Transfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+    "a space before the colon": POST + b"Content-Length : 1\r\n\r\na",
+    "a folded header": POST + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+    "a space before a header": POST + b" Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "lines that end with LF": b"GET / HTTP/1.1\nHost: a\n\n",
+    "a header that ends with LF": GET + b"X-A: a\nX-B: b\r\n\r\n",
+    "a header that ends with CR": GET + b"X-A: a\rX-B: b\r\n\r\n",
+    "NUL in a header": GET + b"X-A: a\x00b\r\n\r\n",
+    "a header without a name": GET + b": a\r\n\r\n",
+    "a header without a colon": GET + b"X-A\r\n\r\n",
+    "a chunk of no length": POST + CHUNKED + b"\r\nzz\r\n",
+    "a chunk of a length below zero": POST + CHUNKED + b"\r\n-1\r\na\r\n0\r\n\r\n",
+    "a chunk beyond all numbers": POST + CHUNKED + b"\r\nffffffffffffffffff\r\na",
+    "a chunk longer than it says": POST + CHUNKED + b"\r\n1\r\nab\r\n0\r\n\r\n",
+    "chunks that end with LF": POST + CHUNKED + b"\r\n1\na\n0\n\n",
+    "bytes beyond ASCII in an address": b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a space in an address": b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+    "no address": b"GET  HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a tunnel": b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A process that serves `tests/serving/echo.py`."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+
+    @contextmanager
+    def connected(self) -> Iterator[socket.socket]:
+        with closing(socket.create_connection(("127.0.0.1", self.port), PATIENCE_S)) as connection:
+            yield connection
+
+    def says(self, *pieces: bytes) -> bytes:
+        """All that it answers to these pieces, until it closes the connection."""
+        with self.connected() as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for piece in pieces:
+                connection.sendall(piece)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+    def understands(self, *pieces: bytes) -> list[dict[str, Any]]:
+        """Which requests it takes these pieces for."""
+        *understood, last = re.findall(rb"\r\n\r\n({.*?})(?=HTTP|$)", self.says(*pieces, LAST))
+        assert json.loads(last)["headers"] == ["connection", "host"]
+        return [json.loads(answer) for answer in understood]
+
+    def memory(self) -> int:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found[1]) * 1024
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    port = unused_port()
+    process = subprocess.Popen(
+        [
+            *[sys.executable, "-m", "uvicorn", "tests.serving.echo:app", "--port", str(port), "--lifespan", "off"],
+            *["--http", "app.serving.protocol:BoundedProtocol", "--loop", "uvloop", "--log-level", "critical"],
+        ],
+        cwd=PROJECT,
+    )
+    try:
+        server = Server(process, port)
+        pace = threading.Event()
+        for _ in range(1000):
+            with suppress(ConnectionRefusedError), server.connected():
+                break
+            pace.wait(0.02)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_S)
+
+
+def is_refusal(said: bytes) -> bool:
+    return said.startswith(b"HTTP/1.1 400 ") and b"\r\nconnection: close\r\n" in said
+
+
+@pytest.mark.parametrize(("beginning", "piece"), ENDLESS.values(), ids=ENDLESS)
+def test_what_has_no_end_is_cut_off_in_bounded_memory(server: Server, beginning: bytes, piece: bytes) -> None:
+    server.says(LAST)
+    before = server.memory()
+
+    with pytest.raises(ConnectionError):
+        server.says(beginning, *repeat(piece, MUCH // len(piece)))
+
+    assert server.memory() - before < LITTLE
+    assert server.says(LAST).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_header_of_1_mib_is_read(server: Server) -> None:
+    (understood,) = server.understands(GET + b"X-A: " + b"a" * MIB + b"\r\n\r\n")
+
+    assert understood["headers"] == ["host", "x-a"]
+
+
+def test_a_header_of_16_mib_is_refused(server: Server) -> None:
+    with pytest.raises(ConnectionError):  # it is closed while bytes of the header are still on their way
+        server.says(GET + b"X-A: " + b"a" * (16 * MIB))
+
+
+def test_more_headers_than_anyone_needs_are_refused(server: Server) -> None:
+    usual, too_many = (GET + b"X-A: a\r\n" * count + b"\r\n" for count in (MAX_HEADERS - 1, MAX_HEADERS))
+
+    assert len(server.understands(usual)) == 1
+    assert is_refusal(server.says(too_many))
+
+
+def test_a_request_that_comes_byte_by_byte_is_answered(server: Server) -> None:
+    request = POST + b"Content-Length: 3\r\n\r\nabc"
+
+    (understood,) = server.understands(*(request[at : at + 1] for at in range(len(request))))
+
+    assert understood == {"method": "POST", "path": "/", "headers": ["content-length", "host"], "body": "abc"}
+
+
+def test_requests_that_wait_for_no_answer_are_answered_in_their_order(server: Server) -> None:
+    paths = [f"/{number}" for number in range(MAX_WAITING_REQUESTS)]
+
+    understood = server.understands(b"".join(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode() for path in paths))
+
+    assert [request["path"] for request in understood] == paths
+
+
+def test_a_connection_is_kept_for_the_next_request(server: Server) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)) as client:
+        client.connect()
+        kept = client.sock
+        for path in ("/one", "/two"):
+            client.request("POST", path, b"body")
+            assert json.load(client.getresponse())["path"] == path
+            assert client.sock is kept
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        GET + b"Connection: close\r\n\r\n",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    ],
+)
+def test_a_connection_is_closed_after_the_answer_where_its_caller_waits_for_that(
+    server: Server, request_: bytes
+) -> None:
+    answer = server.says(request_)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nconnection: close\r\n" in answer
+
+
+def test_an_answer_to_head_has_no_body(server: Server) -> None:
+    head, _, body = server.says(b"HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").partition(b"\r\n\r\n")
+
+    assert int(re.search(rb"content-length: (\d+)", head)[1]) > 0  # type: ignore[index]
+    assert body == b""
+
+
+def test_who_asks_before_sending_a_body_is_told_to_go_on(server: Server) -> None:
+    with server.connected() as connection:
+        connection.sendall(POST + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"abc")
+        assert connection.recv(65536).endswith(b'"body":"abc"}')
+
+
+@pytest.mark.parametrize("request_", AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_what_can_be_read_in_two_ways_or_in_none_is_refused(server: Server, request_: bytes) -> None:
+    assert is_refusal(server.says(request_))
+
+
+def test_what_follows_a_body_is_no_header(server: Server) -> None:
+    (understood,) = server.understands(POST + CHUNKED + b"\r\n1\r\na\r\n0\r\nAuthorization: Bearer a\r\n\r\n")
+
+    assert (understood["headers"], understood["body"]) == (["host", "transfer-encoding"], "a")
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("body", [b"Content-Length: 3\r\n\r\nabc", CHUNKED + b"\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n"])
+def test_a_request_that_offers_another_protocol_is_read_like_any_other(server: Server, body: bytes, size: int) -> None:
+    said = POST + OFFER + body + GET + OFFER + b"\r\n" + GET + b"\r\n"
+
+    understood = server.understands(*(said[at : at + size] for at in range(0, len(said), size)))
+
+    assert [(each["method"], each["body"]) for each in understood] == [("POST", "abc"), ("GET", ""), ("GET", "")]
