@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import respx
 from app.config import Settings
-from app.errors import ServiceError
+from app.errors import HungUp, ServiceError
 from starlette.testclient import TestClient
 
 from tests.conftest import TOKEN
@@ -121,7 +121,8 @@ def test_every_failure_is_described() -> None:
         for code in re.findall(r"`(\w+)`", codes)
     }
 
-    assert described == {(error.status, error.code) for error in family(ServiceError) if hasattr(error, "code")}
+    answered = {error for error in family(ServiceError) if hasattr(error, "code")} - {HungUp}  # which nobody gets to see
+    assert described == {(error.status, error.code) for error in answered}
 
 
 def family(ancestor: type[ServiceError]) -> Iterator[type[ServiceError]]:

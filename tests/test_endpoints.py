@@ -118,11 +118,11 @@ def test_a_request_id_that_could_do_harm_is_replaced(client: TestClient, request
 def test_server_timing_names_the_stages_that_happened(client: TestClient) -> None:
     respx.get(IMAGE_URL).respond(content=as_png(painting()))
 
-    text = client.post("/embed-text", json={"query": "x"}, headers=AUTHORIZED)
-    image = client.post("/embed-image", json={"url": IMAGE_URL}, headers=AUTHORIZED)
+    texts = [client.post("/embed-text", json={"query": "asked for twice"}, headers=AUTHORIZED) for _ in range(2)]
+    images = [client.post("/embed-image", json={"url": IMAGE_URL}, headers=AUTHORIZED) for _ in range(2)]
 
-    assert _stages(text) == ["queue", "infer"]
-    assert _stages(image) == ["fetch", "decode", "queue", "infer"]
+    assert [_stages(text) for text in texts] == [["queue", "infer"], ["cache"]]
+    assert [{*_stages(image)} for image in images] == [{"fetch", "decode", "queue", "infer"}, {"fetch", "cache"}]
     assert "Server-Timing" not in client.get("/live").headers
 
 
