@@ -76,13 +76,9 @@ def _write(origin: source.Source, pretrained: str, space: str, folder: Path) -> 
     cut = cut_after(origin.model, original_tokenizer.end_of_text(read))
     masked = masks_padding(origin.model, original_tokenizer.padding(read))
     texts = read(list(reference.TEXTS))
-    _convert(
-        origin.architecture,
-        TextTower(origin.model, cut is not None),
-        texts[:2],
-        openvino.PartialShape([-1, context_length if cut is None and not masked else -1]),
-        folder / "text.xml",
-    )
+    text = TextTower(origin.model, cut is not None, original_tokenizer.start_of_text(read))
+    length = openvino.Dimension(context_length) if cut is None and not masked else openvino.Dimension(text.shortest, -1)
+    _convert(origin.architecture, text, texts[:2], openvino.PartialShape([-1, length]), folder / "text.xml")
     size = (origin.preprocessing.height, origin.preprocessing.width, 3)
     _convert(
         origin.architecture,

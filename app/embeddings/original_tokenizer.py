@@ -104,6 +104,11 @@ def save(original: Original, folder: Path, embeddings: int) -> None:
     )
 
 
+def start_of_text(original: Original) -> int | None:
+    """The id that begins every text, where the tokenizer is CLIP's own."""
+    return original.sot_token_id if isinstance(original, SimpleTokenizer) else None
+
+
 def end_of_text(original: Original) -> int | None:
     """The id that ends every text, if one does."""
     if isinstance(original, HFTokenizer):

@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import torch
 from open_clip.hf_model import ClsLastHiddenStatePooler, ClsPooler, HFTextEncoder, MeanPooler
-from open_clip.model import CLIP
-from open_clip.transformer import TextTransformer, text_global_pool
+from open_clip.model import CLIP, CustomTextCLIP
+from open_clip.transformer import TextTransformer, VisionTransformer
 
+from app.embeddings.layers import advanced, keys_and_values, plain
 from app.embeddings.preprocess import Preprocessing
 
 # What reads a vector off the tokens that count, wherever padding ends.
@@ -46,10 +47,26 @@ def cut_after(model: torch.nn.Module, end: int | None) -> int | None:
 class TextTower(torch.nn.Module):
     """(n, length) ids to (n, dimensions) vectors; of any length where the model allows cutting or masks padding."""
 
-    def __init__(self, model: torch.nn.Module, cut: bool) -> None:
+    # How many ids a text has at least.
+    shortest: int
+    start: torch.Tensor | None
+
+    def __init__(self, model: torch.nn.Module, cut: bool, start: int | None = None) -> None:
+        """Take a model's text half.
+
+        Args:
+            model: the model, whose weights mustn't change any more if there is a `start`.
+            cut: whether `cut_after` allows to cut.
+            start: the id that begins every text, if one does.
+        """
         super().__init__()
         self.model = model
         self.cut = cut
+        text = _text_transformer(model)
+        self.by_layer = cut and text is not None and plain(text.transformer)
+        known = self.by_layer and start is not None
+        self.register_buffer("start", _start_in_all_layers(text, start) if known else None)
+        self.shortest = 2 if known else 1
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         if not self.cut:
@@ -57,18 +74,34 @@ class TextTower(torch.nn.Module):
             return whole
         text = _text_transformer(self.model)
         assert text is not None
-        dtype = text.transformer.get_cast_dtype()
-        length = ids.shape[1]
-        states = text.token_embedding(ids).to(dtype) + text.positional_embedding[:length].to(dtype)
-        states = text.transformer(states, attn_mask=text.attn_mask[:length, :length])
-        pool, eos = (text.text_pool_type, text.text_eos_id) if isinstance(text, CLIP) else (text.pool_type, text.eos_id)
         # Layer norm works on each token alone, so that it is enough to pick the token first.
-        pooled: torch.Tensor = text.ln_final(text_global_pool(states, ids, pool, eos_token_id=eos))
+        pooled: torch.Tensor = text.ln_final(
+            self._ends(text, ids) if self.by_layer else _ends_by_its_own_forward(text, ids)
+        )
         projection: torch.nn.Linear | torch.Tensor | None = text.text_projection
         if projection is None:
             return pooled
         projected: torch.Tensor = projection(pooled) if isinstance(projection, torch.nn.Linear) else pooled @ projection
         return projected
+
+    def _ends(self, text: Any, ids: torch.Tensor) -> torch.Tensor:
+        """What the end tokens come to: the only ones computed in the last layer, where nothing else is read.
+
+        Nor is the start token computed, which looks at nothing but itself and so is the same in every text.
+        """
+        count, length = ids.shape
+        known = 0 if self.start is None else 1
+        ids = ids[:, known:]
+        states = _embedded(text, ids, known)
+        mask = text.attn_mask[known:length, :length].to(states.dtype)
+        ends = _places_of_ends(text, ids)
+        *layers, last = text.transformer.resblocks
+        starts = [None] * (len(layers) + 1) if self.start is None else self.start.expand(-1, -1, count, -1, -1).unbind()
+        tokens = states.flatten(0, 1)
+        for layer, start in zip(layers, starts, strict=False):
+            tokens = advanced(layer, tokens, tokens, count, mask, start)
+        picked = tokens.reshape(states.shape)[torch.arange(count, device=ids.device), ends]
+        return advanced(last, picked, tokens, count, mask[ends, None, None], starts[-1])
 
 
 class ImageTower(torch.nn.Module):
@@ -81,13 +114,69 @@ class ImageTower(torch.nn.Module):
         super().__init__()
         self.model = model
         self.dtype = dtype
+        self.by_layer = _is_read_off_the_class_token(model)
         self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        scaled = (pixels.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
-        vectors: torch.Tensor = cast(Any, self.model).encode_image(scaled.to(self.dtype))
+        scaled = ((pixels.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std).to(self.dtype)
+        model = cast(Any, self.model)
+        vectors: torch.Tensor = _by_class_token(model.visual, scaled) if self.by_layer else model.encode_image(scaled)
         return vectors
+
+
+def _by_class_token(visual: Any, pictures: torch.Tensor) -> torch.Tensor:
+    """What a `VisionTransformer` gives, its last layer computed for the class token alone."""
+    states = visual._embeds(pictures)
+    count = pictures.shape[0]
+    *layers, last = visual.transformer.resblocks
+    tokens = states.flatten(0, 1)
+    for layer in layers:
+        tokens = advanced(layer, tokens, tokens, count)
+    first = advanced(last, tokens.reshape(states.shape)[:, 0], tokens, count)
+    pooled: torch.Tensor = visual.ln_post(first)
+    return pooled if visual.proj is None else pooled @ visual.proj
+
+
+def _is_read_off_the_class_token(model: torch.nn.Module) -> bool:
+    visual = cast(Any, model).visual
+    return (
+        type(model) in (CLIP, CustomTextCLIP)  # whose vectors are what the tower gives
+        and type(visual) is VisionTransformer
+        and visual.attn_pool is None
+        and visual.pool_type == "tok"
+        and not visual.output_tokens
+        and plain(visual.transformer)
+    )
+
+
+@torch.no_grad()
+def _start_in_all_layers(text: Any, start: int | None) -> torch.Tensor:
+    """The keys and values of a start token: (layers, 2, 1, 1, width)."""
+    tokens = _embedded(text, torch.tensor([[start]], device=text.positional_embedding.device)).flatten(0, 1)
+    parts = []
+    for layer in text.transformer.resblocks:
+        parts.append(torch.stack(keys_and_values(layer, layer.ln_1(tokens), 1)))
+        tokens = advanced(layer, tokens, tokens, 1)
+    return torch.stack(parts)
+
+
+def _embedded(text: Any, ids: torch.Tensor, first: int = 0) -> torch.Tensor:
+    """Ids, the first of which stands at some place in its text, as a transformer takes them."""
+    dtype = text.transformer.get_cast_dtype()
+    positions = text.positional_embedding[first : first + ids.shape[1]]
+    return cast(torch.Tensor, text.token_embedding(ids).to(dtype) + positions.to(dtype))
+
+
+def _ends_by_its_own_forward(text: Any, ids: torch.Tensor) -> torch.Tensor:
+    length = ids.shape[1]
+    states: torch.Tensor = text.transformer(_embedded(text, ids), attn_mask=text.attn_mask[:length, :length])
+    return states[torch.arange(ids.shape[0], device=ids.device), _places_of_ends(text, ids)]
+
+
+def _places_of_ends(text: Any, ids: torch.Tensor) -> torch.Tensor:
+    pool, eos = (text.text_pool_type, text.text_eos_id) if isinstance(text, CLIP) else (text.pool_type, text.eos_id)
+    return (ids if pool == "argmax" else (ids == eos).int()).argmax(dim=-1)
 
 
 def _text_transformer(model: torch.nn.Module) -> "CLIP | TextTransformer | None":

@@ -6,7 +6,7 @@ import torch
 
 from app.config import Device, Precision
 from app.config import Engine as EngineName
-from app.embeddings import source
+from app.embeddings import original_tokenizer, source
 from app.embeddings.engines import Ids, Pixels, Vectors
 from app.embeddings.prepared import Manifest
 from app.embeddings.towers import ImageTower, TextTower
@@ -37,7 +37,8 @@ class TorchEngine:
         self._place = f"cuda:{index}" if device == "cuda" else device
         torch.set_num_threads(threads)
         loaded = source.load(*weights, precision, self._place)
-        self._text = TextTower(loaded.model, manifest.cut_after is not None).eval()
+        start = original_tokenizer.start_of_text(loaded.tokenizer)
+        self._text = TextTower(loaded.model, manifest.cut_after is not None, start).eval()
         self._image = ImageTower(loaded.model, manifest.preprocessing, source.TYPES[precision]).to(self._place).eval()
 
     def embed_ids(self, ids: Ids) -> Vectors:
