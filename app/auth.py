@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.types import Scope
 
 from app.errors import SettingsError, Unauthorized
 
@@ -40,6 +41,12 @@ class Tokens:
         return scheme.lower() == b"bearer" and any(matches)
 
 
+def authorization(scope: Scope) -> bytes | None:
+    """A request's Authorization header, if it has exactly one."""
+    headers = [value for name, value in scope["headers"] if name == b"authorization"]
+    return headers[0] if len(headers) == 1 else None
+
+
 class AuthenticatedRoute(APIRoute):
     """A route that asks for a bearer token first. FastAPI would parse the body before any dependency runs."""
 
@@ -52,8 +59,7 @@ class AuthenticatedRoute(APIRoute):
 
         async def handle_if_authorized(request: Request) -> Response:
             tokens: Tokens = request.app.state.tokens
-            headers = [value for name, value in request.scope["headers"] if name == b"authorization"]
-            if not tokens.accept(headers[0] if len(headers) == 1 else None):
+            if not tokens.accept(authorization(request.scope)):
                 raise Unauthorized
             return await handle(request)
 

@@ -116,7 +116,7 @@ def test_a_request_id_that_could_do_harm_is_replaced(client: TestClient, request
 
 @respx.mock
 def test_server_timing_names_the_stages_that_happened(client: TestClient) -> None:
-    respx.get(IMAGE_URL).respond(content=as_png(painting()))
+    respx.get(IMAGE_URL).respond(content=as_png(painting(77, 55)))
 
     texts = [client.post("/embed-text", json={"query": "asked for twice"}, headers=AUTHORIZED) for _ in range(2)]
     images = [client.post("/embed-image", json={"url": IMAGE_URL}, headers=AUTHORIZED) for _ in range(2)]

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 SHORT_TEXT = 500
 # Beyond so many texts of its own kind in one batch little is gained.
 TEXTS_AT_ONCE = 32
+# Whoever waits at a search box isn't there any more after two seconds: better to be refused at once.
+LONGEST_WAIT_OF_A_TEXT_S = 1.0
 
 
 class State(StrEnum):
@@ -62,7 +64,9 @@ class Embedder:
         engine = model.engine
         texts = Batching[Sequence[int]](engine.streams, TEXTS_AT_ONCE, engine.tokens, model.length)
         pictures = Batching[Pixels](engine.streams, engine.pictures, engine.pictures)
-        self._texts = Scheduler(self._compute_texts, texts, most_waiting=self._max_queue)
+        self._texts = Scheduler(
+            self._compute_texts, texts, most_waiting=self._max_queue, longest_wait_s=LONGEST_WAIT_OF_A_TEXT_S
+        )
         self._pictures = Scheduler(self._compute_pictures, pictures, most_waiting=self._max_queue)
         self.loaded = model
         self.state = State.HEALTHY
@@ -94,6 +98,15 @@ class Embedder:
     def busy(self) -> bool:
         """Whether the model is being loaded or tested."""
         return bool(self._tasks)
+
+    def check_room(self) -> None:
+        """See whether a text would be taken now, if there is a model for it.
+
+        Raises:
+            Overloaded: too many wait already.
+        """
+        if self.loaded is not None:
+            self._texts.check_room()
 
     async def embed_text(self, text: str, urgency: int) -> tuple[Vectors, Tokens]:
         """A text's unit vector, and the text as the model read it."""

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 # Beside an item, others may be up to this many times as large or as small: a batch costs what its largest makes of it.
 ALIKE = 2
 # How much one batch changes what is thought of the pace.
-INERTIA = 0.8
+INERTIA = 0.5
 LONGEST_RETRY_AFTER_S = 60
 
 
@@ -61,6 +61,7 @@ class Scheduler(Generic[Item, Result]):
         batching: Batching[Item],
         *,
         most_waiting: int,
+        longest_wait_s: float = math.inf,
         stage: str = "infer",
     ) -> None:
         """Schedule what `compute` does.
@@ -69,11 +70,13 @@ class Scheduler(Generic[Item, Result]):
             compute: gives a result for each item, in their order, or fails; it is called once per stream at a time.
             batching: how much it takes at once.
             most_waiting: beyond so many waiting items more are refused.
+            longest_wait_s: so are those that would have to wait for longer, by the latest pace.
             stage: what computing is called among a request's timings.
         """
         self._compute = compute
         self._batching = batching
         self._most_waiting = most_waiting
+        self._longest_wait_s = longest_wait_s
         self._stage = stage
         self._idle_streams = batching.streams
         self._waiting: defaultdict[int, dict[_Waiting[Item, Result], None]] = defaultdict(dict)
@@ -90,6 +93,18 @@ class Scheduler(Generic[Item, Result]):
         """How many items wait for their turn."""
         return sum(map(len, self._waiting.values()))
 
+    def check_room(self) -> None:
+        """See whether one more item would be taken.
+
+        Raises:
+            Overloaded: too many wait already.
+        """
+        ahead = self._singles_waiting - self._idle_streams  # an idle stream will take one at once
+        wait_s = ahead * (self._seconds_per_item or 0) / self._batching.streams
+        if ahead >= self._most_waiting or wait_s > self._longest_wait_s:
+            retry_after_s = max(1, min(LONGEST_RETRY_AFTER_S, math.ceil(wait_s)))
+            raise Overloaded("Too many requests are waiting; try again soon.", retry_after_s)
+
     async def submit(self, item: Item, urgency: int) -> Result:
         """Have one item computed.
 
@@ -97,8 +112,7 @@ class Scheduler(Generic[Item, Result]):
             Overloaded: too many wait already.
             Exception: what computing it alone has raised.
         """
-        if self._singles_waiting >= self._most_waiting + self._idle_streams:
-            raise Overloaded("Too many requests are waiting; try again soon.", self._drained_in_s())
+        self.check_room()
         return await self._computed(item, urgency, single=True)
 
     async def submit_of_list(self, item: Item, urgency: int) -> Result:
@@ -182,11 +196,6 @@ class Scheduler(Generic[Item, Result]):
         else:
             for waiting, result in answered:
                 _settle(waiting, result)
-
-    def _drained_in_s(self) -> int:
-        """In how many seconds what waits now will have been computed, at the latest pace."""
-        pace = (self._seconds_per_item or 0) / self._batching.streams
-        return max(1, min(LONGEST_RETRY_AFTER_S, math.ceil(self.waiting * pace)))
 
 
 def _settle(waiting: _Waiting[Any, Any], result: Any = None, *, error: Exception | None = None) -> None:

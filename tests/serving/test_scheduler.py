@@ -305,3 +305,17 @@ def test_a_list_takes_its_shares_of_the_batches_and_its_longest_wait() -> None:
         return stages
 
     assert run(scene()) == pytest.approx({"queue": 1000, "infer": 2000}, abs=0.01)
+
+
+def test_who_would_wait_too_long_is_refused_though_there_is_room() -> None:
+    async def scene() -> None:
+        lane = Scheduler(Engine(), Batching[int](), most_waiting=100, longest_wait_s=2.5)
+        await lane.submit(0, SEARCH)  # a second: the pace
+        taken = ask(lane, 1, 2, 3, 4)  # one is computed, three wait
+        await settle()
+        with pytest.raises(Overloaded):
+            lane.check_room()
+        assert [await task for task in taken] == [2, 4, 6, 8]
+        lane.check_room()
+
+    run(scene())
