@@ -51,8 +51,11 @@ async def embed_image(request: Request, sent: SentImage, services: FromApp, take
 
 async def one_text(request: Request, text: str, services: Services) -> Answer:
     """The answer to one text."""
-    work = services.embedder.embed_text(text, urgency(request, TEXT))
-    vector, tokens = await while_connected(request, work)
+    embedder = services.embedder
+    tokens = await embedder.tokenize_one(text)
+    vector = embedder.recall(tokens)
+    if vector is None:
+        vector = await while_connected(request, embedder.embed_tokens(tokens, urgency(request, TEXT)))
     return with_origin(services, embedding=vector, truncated=tokens.truncated)
 
 

@@ -35,16 +35,23 @@ class Cache(Generic[Value]):
     def __len__(self) -> int:
         return len(self._values)
 
+    def recall(self, key: bytes) -> Value | None:
+        """The value of a key, if it is remembered."""
+        asked = perf_counter()
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+            timings.record("cache", perf_counter() - asked)
+        return value
+
     async def get(self, key: bytes, urgency: int, compute: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
         """The value of a key, computed unless it is here or on its way.
 
         Work in flight is joined if it is as urgent. It is cancelled when nobody waits for it any more.
         """
-        asked = perf_counter()
-        if key in self._values:
-            self._values.move_to_end(key)
-            timings.record("cache", perf_counter() - asked)
-            return self._values[key]
+        value = self.recall(key)
+        if value is not None:
+            return value
         flight = self._flights.get(key)
         if flight is None or urgency < flight.urgency:
             flight = _Flight(urgency, asyncio.create_task(compute()))

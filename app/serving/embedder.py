@@ -108,11 +108,14 @@ class Embedder:
         if self.loaded is not None:
             self._texts.check_room()
 
-    async def embed_text(self, text: str, urgency: int) -> tuple[Vectors, Tokens]:
-        """A text's unit vector, and the text as the model read it."""
+    async def tokenize_one(self, text: str) -> Tokens:
+        """A text as the model reads it."""
         tokenize = self.model.tokenize
-        tokens = tokenize(text) if len(text) <= SHORT_TEXT else await run_sync(tokenize, text)
-        return await self.embed_tokens(tokens, urgency), tokens
+        return tokenize(text) if len(text) <= SHORT_TEXT else await run_sync(tokenize, text)
+
+    def recall(self, tokens: Tokens) -> Vectors | None:
+        """A tokenised text's unit vector, if it is remembered: nothing has to be waited for."""
+        return self._vectors.recall(_key(self.model, tokens.ids))
 
     async def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """Texts as the model reads them."""

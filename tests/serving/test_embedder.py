@@ -71,6 +71,11 @@ def run(test: Callable[[Embedder, StandIn], Coroutine[Any, Any, None]], **option
     asyncio.run(scene())
 
 
+async def embed_text(embedder: Embedder, text: str) -> Any:
+    """A text's vector, as a list."""
+    return (await embedder.embed_tokens(await embedder.tokenize_one(text), SEARCH)).tolist()
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Let others run until something is so; a test that waits in vain is ended here."""
     for _ in range(1_000_000):
@@ -82,8 +87,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def test_a_text_and_a_picture_are_embedded() -> None:
     async def scene(embedder: Embedder, _: StandIn) -> None:
-        vector, tokens = await embedder.embed_text("four", SEARCH)
-        assert (vector.tolist(), tokens.ids) == ([4], [4])
+        assert (await embedder.tokenize_one("four")).ids == [4]
+        assert await embed_text(embedder, "four") == [4]
         assert (await embedder.embed_picture(PIXELS, SEARCH)).tolist() == [1]
 
     run(scene)
@@ -125,7 +130,7 @@ def test_a_list_waits_outside_the_queue_and_keeps_nobody_out() -> None:
         model.work = lambda: _wait_for(release)
         a_list = asyncio.create_task(embedder.embed_list(of_lengths(*range(20)), NIGHT_JOB))
         await until(lambda: embedder.waiting == 18)  # two are computed
-        single = asyncio.create_task(embedder.embed_text("a text of its own", SEARCH))
+        single = asyncio.create_task(embed_text(embedder, "a text of its own"))
         await until(lambda: embedder.waiting == 19)
         release.set()
         await asyncio.gather(a_list, single)
@@ -171,7 +176,7 @@ def test_while_the_model_loads_nothing_else_waits_and_work_is_refused() -> None:
         embedder.start()
         assert embedder.state is State.LOADING
         with pytest.raises(NotReady):
-            await embedder.embed_text("a", SEARCH)
+            await embed_text(embedder, "a")
         loaded.set()
         await until(lambda: embedder.state is State.HEALTHY)
         await embedder.stop()
@@ -205,10 +210,10 @@ def test_broken_inference_makes_the_service_unhealthy_and_the_next_good_one_heal
     async def scene(embedder: Embedder, model: StandIn) -> None:
         model.work = _fail
         with pytest.raises(RuntimeError):
-            await embedder.embed_text("a", SEARCH)
+            await embed_text(embedder, "a")
         states = [embedder.state]
         model.work = lambda: None
-        await embedder.embed_text("a", SEARCH)
+        await embed_text(embedder, "a")
         assert [*states, embedder.state] == [State.UNHEALTHY, State.HEALTHY]
 
     run(scene)
@@ -228,7 +233,7 @@ def test_a_broken_service_tests_itself_when_it_is_asked_for_its_health() -> None
     async def scene(embedder: Embedder, model: StandIn) -> None:
         model.work = _fail
         with pytest.raises(RuntimeError):
-            await embedder.embed_text("a", SEARCH)
+            await embed_text(embedder, "a")
         model.work = lambda: None
         embedder.look_again()
         embedder.look_again()  # one test at a time
@@ -248,10 +253,10 @@ def test_an_engine_that_stays_broken_is_replaced() -> None:
         await until(lambda: embedder.state is State.HEALTHY)
         models[0].work = _fail
         with pytest.raises(RuntimeError):
-            await embedder.embed_text("a", SEARCH)
+            await embed_text(embedder, "a")
         embedder.look_again()
         await until(lambda: embedder.state is State.HEALTHY)
-        assert (await embedder.embed_text("a", SEARCH))[0].tolist() == [1]
+        assert await embed_text(embedder, "a") == [1]
         assert [model.tested for model in models] == [1, 0]
         await embedder.stop()
 
@@ -267,12 +272,12 @@ def test_while_no_engine_can_be_had_the_service_stays_unhealthy() -> None:
         await until(lambda: embedder.state is State.HEALTHY)
         model.work = _fail
         with pytest.raises(RuntimeError):
-            await embedder.embed_text("a", SEARCH)
+            await embed_text(embedder, "a")
         embedder.look_again()
         await until(lambda: not embedder.busy)
         assert embedder.state is State.UNHEALTHY
         with pytest.raises(NotReady):
-            await embedder.embed_text("a", SEARCH)
+            await embed_text(embedder, "a")
         await embedder.stop()
 
     asyncio.run(scene())
@@ -282,7 +287,7 @@ def test_one_text_that_breaks_the_engine_costs_its_batch_nothing() -> None:
     async def scene(embedder: Embedder, model: StandIn) -> None:
         model.poison = [1]
         poison, good = await asyncio.gather(
-            *(embedder.embed_text(text, SEARCH) for text in ("a", "bb")), return_exceptions=True
+            *(embed_text(embedder, text) for text in ("a", "bb")), return_exceptions=True
         )
         assert isinstance(poison, RuntimeError)
         assert not isinstance(good, BaseException)
@@ -294,9 +299,11 @@ def test_one_text_that_breaks_the_engine_costs_its_batch_nothing() -> None:
 def test_what_was_computed_once_is_not_computed_again() -> None:
     async def scene(embedder: Embedder, model: StandIn) -> None:
         for _ in range(3):
-            await embedder.embed_text("four", SEARCH)
+            await embed_text(embedder, "four")
         assert (await embedder.embed_list(of_lengths(4, 5), NIGHT_JOB)).tolist() == [[4], [5]]
         assert model.batches_seen == [[(4,)], [(5,)]]
+        remembered, unknown = (embedder.recall(tokens) for tokens in of_lengths(4, 6))
+        assert (remembered.tolist() if remembered is not None else None, unknown) == ([4], None)
 
     run(scene)
 
@@ -315,12 +322,12 @@ def test_work_beyond_the_queue_is_refused_at_once() -> None:
 
     async def scene(embedder: Embedder, model: StandIn) -> None:
         model.work = lambda: _wait_for(release)
-        waiting = [asyncio.create_task(embedder.embed_text("a", SEARCH))]
+        waiting = [asyncio.create_task(embed_text(embedder, "a"))]
         await until(lambda: model.begun == 1)
-        waiting += [asyncio.create_task(embedder.embed_text(text, SEARCH)) for text in ("bb", "ccc")]
+        waiting += [asyncio.create_task(embed_text(embedder, text)) for text in ("bb", "ccc")]
         await until(lambda: embedder.waiting == 2)
         with pytest.raises(Overloaded):
-            await embedder.embed_text("dddd", SEARCH)
+            await embed_text(embedder, "dddd")
         assert embedder.state is State.HEALTHY
         release.set()
         assert len(await asyncio.gather(*waiting)) == 3
@@ -333,9 +340,9 @@ def test_a_full_queue_of_texts_never_refuses_a_picture() -> None:
 
     async def scene(embedder: Embedder, model: StandIn) -> None:
         model.work = lambda: _wait_for(release)
-        waiting = [asyncio.create_task(embedder.embed_text("a", SEARCH))]
+        waiting = [asyncio.create_task(embed_text(embedder, "a"))]
         await until(lambda: model.begun == 1)
-        waiting += [asyncio.create_task(embedder.embed_text(text, SEARCH)) for text in ("bb", "ccc")]
+        waiting += [asyncio.create_task(embed_text(embedder, text)) for text in ("bb", "ccc")]
         await until(lambda: embedder.waiting == 2)
         assert (await embedder.embed_picture(PIXELS, SEARCH)).tolist() == [1]
         release.set()
@@ -350,7 +357,7 @@ def test_a_request_ends_at_its_deadline() -> None:
     async def scene(embedder: Embedder, model: StandIn) -> None:
         model.work = lambda: _wait_for(release)
         with pytest.raises(DeadlineExceeded):
-            await embedder.embed_text("a", SEARCH)
+            await embed_text(embedder, "a")
         release.set()
 
     run(scene, timeout_s=0.05)
@@ -361,7 +368,7 @@ def test_a_service_that_stops_takes_nothing_more() -> None:
         await embedder.stop()
         assert embedder.state is State.DRAINING
         with pytest.raises(NotReady):
-            await embedder.embed_text("a", SEARCH)
+            await embed_text(embedder, "a")
 
     run(scene)
 
