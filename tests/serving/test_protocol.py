@@ -215,7 +215,7 @@ def test_a_connection_is_closed_after_the_answer_where_its_caller_waits_for_that
 def test_an_answer_to_head_has_no_body(server: Server) -> None:
     head, _, body = server.says(b"HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").partition(b"\r\n\r\n")
 
-    assert int(re.search(rb"content-length: (\d+)", head)[1]) > 0  # type: ignore[index]
+    assert re.search(rb"content-length: [1-9]", head)
     assert body == b""
 
 
