@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     )
 
     auth_token: CommaSeparated = Field(default=(), repr=False, examples=["<the output of: openssl rand -hex 32>"])
+    admin_token: CommaSeparated = Field(default=(), repr=False, examples=["<the output of: openssl rand -hex 32>"])
+    metrics_token: CommaSeparated = Field(default=(), repr=False, examples=["<the output of: openssl rand -hex 32>"])
     model_name: str = Field(default="ViT-B-32", min_length=1, examples=["ViT-B-32"])
     pretrained: str = Field(default="laion2b_s34b_b79k", min_length=1, examples=["laion2b_s34b_b79k"])
     workers: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(default="auto", examples=["auto", "2"])
@@ -58,15 +60,26 @@ class Settings(BaseSettings):
     fetch_timeout_s: float = Field(default=15, gt=0, allow_inf_nan=False, examples=["15"])
     decode_timeout_s: float = Field(default=10, gt=0, allow_inf_nan=False, examples=["10"])
     decoding: Literal["exact", "fast"] = Field(default="exact", examples=["exact", "fast"])
+    inference_timeout_s: float = Field(default=30, gt=0, allow_inf_nan=False, examples=["30"])
     max_batch_items: int = Field(default=256, ge=1, examples=["256"])
     max_queue_items: int = Field(default=512, ge=1, examples=["512"])
     request_timeout_s: float = Field(default=120, gt=0, allow_inf_nan=False, examples=["120"])
     cache_items: int = Field(default=10_000, ge=0, examples=["10000"])
+    header_timeout_s: float = Field(default=10, gt=0, allow_inf_nan=False, examples=["10"])
+    body_timeout_s: float = Field(default=30, gt=0, allow_inf_nan=False, examples=["30"])
+    max_connections: int = Field(default=4096, ge=1, examples=["4096"])
+    rate_limit: str = Field(default="", examples=["600/minute"])
+    cors_origins: CommaSeparated = Field(default=(), examples=["https://www.example.org"])
+    grace_s: float = Field(default=25, ge=0, allow_inf_nan=False, examples=["25"])
+    max_memory_growth: int = Field(default=1024 * MIB, ge=0, examples=["1073741824"])
+    trace_image_hosts: bool = Field(default=False, examples=["false"])
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(default="INFO", examples=["INFO"])
     log_format: Literal["auto", "json", "console"] = Field(default="auto", examples=["json", "console"])
     docs_enabled: bool = Field(default=True, examples=["true"])
 
-    @field_validator("auth_token", "allowed_image_hosts", mode="before")
+    @field_validator(
+        "auth_token", "admin_token", "metrics_token", "allowed_image_hosts", "cors_origins", mode="before"
+    )
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
