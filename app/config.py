@@ -77,9 +77,7 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(default="auto", examples=["json", "console"])
     docs_enabled: bool = Field(default=True, examples=["true"])
 
-    @field_validator(
-        "auth_token", "admin_token", "metrics_token", "allowed_image_hosts", "cors_origins", mode="before"
-    )
+    @field_validator("auth_token", "admin_token", "metrics_token", "allowed_image_hosts", "cors_origins", mode="before")
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -52,7 +52,9 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
         )
 
     limits = {"max_queue": settings.max_queue_items, "cache_items": settings.cache_items}
-    embedder = Embedder(load, timeout_s=settings.request_timeout_s, **limits)
+    embedder = Embedder(
+        load, timeout_s=settings.request_timeout_s, inference_timeout_s=settings.inference_timeout_s, **limits
+    )
     fetcher = Fetcher(settings, user_agent=f"tate-embeddings/{__version__}")
     decoders = Decoders(settings, threads or cores())
 

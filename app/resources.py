@@ -30,6 +30,14 @@ def memory(root: Path = SYSTEM) -> int:
     return min([machine, *limits])
 
 
+def resident(root: Path = SYSTEM) -> int:
+    """How many bytes of memory this process holds; 0 where that can't be told."""
+    try:
+        return int((root / "proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
 @functools.cache
 def gpus() -> int:
     """How many CUDA devices torch would see, asked in another process: a fork must not inherit CUDA's state."""

@@ -8,12 +8,13 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from app.api.services import Services
 from app.errors import TooLarge, UndecodableBody
 from app.images.budget import Take
 
 
 class BoundedRoute(APIRoute):
-    """A route whose body is bounded by `MAX_BODY_BYTES`.
+    """A route that gives work, unless the service is stopping, in a body that is bounded by `MAX_BODY_BYTES`.
 
     Its routes read their bodies themselves: what FastAPI is told of, it reads before anything else is looked at.
     """
@@ -22,9 +23,10 @@ class BoundedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_bounded(request: Request) -> Response:
-            limit: int = request.app.state.services.settings.max_body_bytes
+            services: Services = request.app.state.services
+            services.embedder.check_open()
             try:
-                return await handle(bounded(request, limit, "body"))
+                return await handle(bounded(request, services.settings.max_body_bytes, "body"))
             except ClientDisconnect:
                 raise UndecodableBody("The body broke off.") from None
 

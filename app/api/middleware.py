@@ -1,5 +1,6 @@
 """What happens around every request: an id, a line in the log, timings, and an answer whatever goes wrong."""
 
+import asyncio
 import logging
 import re
 import secrets
@@ -10,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
 from app.api.errors import answer
-from app.errors import Internal
+from app.errors import Internal, NotReady
 from app.telemetry import timings
 
 logger: structlog.typing.FilteringBoundLogger = structlog.get_logger("app.requests")
@@ -48,6 +49,12 @@ class RequestContext:
 
         try:
             await self.app(scope, receive, send_with_headers)
+        except asyncio.CancelledError:  # the service has waited long enough for this request, and stops
+            if status:
+                raise
+            scope["error_code"] = NotReady.code
+            failure = answer(NotReady("The service has stopped; another may take this request."), scope["path"])
+            await failure(scope, receive, send_with_headers)
         except Exception:
             logging.getLogger(__name__).exception("a defect")
             scope["error_code"] = Internal.code

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from enum import StrEnum
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from anyio.to_thread import run_sync
@@ -20,6 +20,8 @@ from app.serving.cache import Cache
 from app.serving.scheduler import Batching, Scheduler
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 # Up to so many characters a text is tokenised where it is: going to a thread and back takes longer.
 SHORT_TEXT = 500
@@ -45,19 +47,33 @@ class Embedder:
     """
 
     def __init__(
-        self, load: Callable[[], EmbeddingModel], *, max_queue: int, timeout_s: float, cache_items: int
+        self,
+        load: Callable[[], EmbeddingModel],
+        *,
+        max_queue: int,
+        timeout_s: float,
+        inference_timeout_s: float,
+        cache_items: int,
     ) -> None:
         self.state = State.LOADING
+        # A thread that computes has not come back within its time: nothing but the end of the process helps.
+        self.hung = False
         self._load = load
         self.loaded: EmbeddingModel | None = None
+        self._inference_timeout_s = inference_timeout_s
         self._max_queue = max_queue
         self._timeout_s = timeout_s
         self._vectors: Cache[Vectors] = Cache(cache_items)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Begin to load the model; returns at once."""
-        self._in_background(self._load_model)
+        """Begin to load the model, unless that has been done; returns at once."""
+        if self.loaded is None and not self.busy:
+            self._in_background(self._load_model)
+
+    async def settled(self) -> None:
+        """Wait until the model is loaded, or could not be."""
+        await asyncio.gather(*self._tasks)
 
     def adopt(self, model: EmbeddingModel) -> None:
         """Take a model that is loaded already."""
@@ -69,11 +85,25 @@ class Embedder:
         )
         self._pictures = Scheduler(self._compute_pictures, pictures, most_waiting=self._max_queue)
         self.loaded = model
-        self.state = State.HEALTHY
+        if self.state is not State.DRAINING:
+            self.state = State.HEALTHY
+
+    def drain(self) -> None:
+        """Take nothing new; what was asked before is finished."""
+        self.state = State.DRAINING
+
+    def check_open(self) -> None:
+        """See whether new work is taken.
+
+        Raises:
+            NotReady: the service is stopping.
+        """
+        if self.state is State.DRAINING:
+            raise NotReady("The service is stopping; another may take this request.")
 
     async def stop(self) -> None:
-        """Take nothing more."""
-        self.state = State.DRAINING
+        """Give up loading, if the model isn't loaded yet."""
+        self.drain()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -83,9 +113,9 @@ class Embedder:
         """The loaded model.
 
         Raises:
-            NotReady: it isn't loaded yet, or the service is stopping.
+            NotReady: it isn't loaded yet, or it hangs.
         """
-        if self.loaded is None or self.state is State.DRAINING:
+        if self.loaded is None or self.hung:
             raise NotReady(f"The service is {self.state}; try again soon.")
         return self.loaded
 
@@ -153,7 +183,7 @@ class Embedder:
 
     def look_again(self) -> None:
         """If inference has broken, try whether it works again, in the background."""
-        if self.state is State.UNHEALTHY and not self.busy:
+        if self.state is State.UNHEALTHY and not self.busy and not self.hung:
             self._in_background(self._load_model if self.loaded is None else self._test)
 
     @asynccontextmanager
@@ -185,7 +215,7 @@ class Embedder:
         Health follows the last inference: one that fails breaks it, one that works mends it.
         """
         try:
-            vectors = _sound(await run_sync(compute))
+            vectors = _sound(await self._in_time(compute))
         except Exception:
             if self.state is State.HEALTHY:
                 self.state = State.UNHEALTHY
@@ -193,6 +223,23 @@ class Embedder:
         if self.state is State.UNHEALTHY:
             self.state = State.HEALTHY
         return [vector.copy() for vector in vectors]
+
+    async def _in_time(self, compute: Callable[[], Result]) -> Result:
+        """Compute in a thread that comes back within the time that one batch may take.
+
+        Raises:
+            NotReady: it didn't, or another one hasn't.
+        """
+        if not self.hung:
+            try:
+                async with asyncio.timeout(self._inference_timeout_s) as timeout:
+                    return await run_sync(compute, abandon_on_cancel=True)
+            except TimeoutError:
+                if not timeout.expired():
+                    raise
+                logger.critical("the engine hangs: no vectors within %g seconds", self._inference_timeout_s)
+                self.hung = True
+        raise NotReady("The model has stopped working; try again soon.")
 
     async def _load_model(self) -> None:
         try:
@@ -208,7 +255,9 @@ class Embedder:
         """Test a model whose inference has failed; if it is still broken, load it anew."""
         assert self.loaded is not None
         try:
-            await run_sync(self.loaded.self_test, abandon_on_cancel=True)
+            await self._in_time(self.loaded.self_test)
+        except NotReady:
+            logger.exception("inference is broken")
         except Exception:
             logger.exception("inference is still broken; loading the model anew")
             self.loaded = None  # its memory is needed for the next

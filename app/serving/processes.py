@@ -1,30 +1,33 @@
 """How many workers, and gunicorn to run them."""
 
 import logging
+import math
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger as GunicornLogger
-from uvicorn_worker import UvicornWorker
 
 from app.config import Settings, architecture
 from app.embeddings.engines.choice import Choice
 from app.embeddings.prepared import find
 from app.resources import cores, gpus, memory
-from app.serving.protocol import BoundedProtocol
+from app.serving.arbiter import Arbiter
+from app.serving.worker import Worker
 
 MOST_WORKERS = 4
 BYTES_PER_WORKER = 1_300_000_000
 # Of those, what a worker holds beside its model's weights.
 BYTES_WITHOUT_WEIGHTS = 700_000_000
-GRACE_S = 30
-# Longer than the event loop of a worker can be busy with one thing, a graceful stop included.
+# Beyond its grace time a worker has so long to close what it has open.
+CLOSING_S = 5
+# Longer than the event loop of a worker can be busy with one thing.
 SILENCE_S = 60
-NOTIFY_S = 1
+# Longer than load balancers and clients keep connections that they don't use: whoever closes first does no harm only
+# if it is they.
+KEEP_ALIVE_S = 75
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -55,34 +58,6 @@ class Logger(GunicornLogger):
         self.error_log.setLevel(logging.NOTSET)  # LOG_LEVEL, which the root logger has, holds for all
 
 
-class Worker(UvicornWorker):
-    """uvicorn in a gunicorn worker, without the headers and lines that ours replace."""
-
-    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
-        **UvicornWorker.CONFIG_KWARGS,
-        "lifespan": "on",
-        "server_header": False,
-        "access_log": False,
-        "timeout_notify": NOTIFY_S,
-        "loop": "uvloop",
-        "http": BoundedProtocol,
-    }
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        logging.getLogger("uvicorn.error").propagate = True
-
-    def handle_exit(self, *_: Any) -> None:
-        """What gunicorn sends when it is interrupted itself, and uvicorn doesn't know: an ordinary stop."""
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    async def callback_notify(self) -> None:
-        """Called every second. A worker whose arbiter was killed would hold the port for ever."""
-        await super().callback_notify()
-        if os.getppid() != self.ppid:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
 class Processes(BaseApplication):
     """Workers of one application, each with its own place in the count and its share of the threads."""
 
@@ -98,27 +73,35 @@ class Processes(BaseApplication):
         options = {
             "bind": f"{host}:{self._settings.port}",
             "workers": self._workers,
-            "worker_class": "app.serving.processes.Worker",
-            "graceful_timeout": GRACE_S,
+            "worker_class": Worker,
+            "graceful_timeout": math.ceil(self._settings.grace_s) + CLOSING_S,
             "timeout": SILENCE_S,
+            "keepalive": KEEP_ALIVE_S,
             "control_socket_disable": True,
             # Workers show that they live through a file, and the disk may be read-only.
             "worker_tmp_dir": str(SHARED_MEMORY) if os.access(SHARED_MEMORY, os.W_OK) else None,
             "proc_name": "tate-embeddings",
             "logger_class": "app.serving.processes.Logger",
             "pre_fork": _take_place,
-            "post_fork": self._remember_place,
+            "post_fork": self._in_worker,
         }
         for name, value in options.items():
             self.cfg.set(name, value)
+
+    def run(self) -> None:
+        """Serve until a signal ends it."""
+        Arbiter(self).run()
 
     def load(self) -> Any:
         """The application, made in the worker itself."""
         threads = max(1, cores() // self._workers)
         return self._make_app(self._place, threads)
 
-    def _remember_place(self, _: Any, worker: Any) -> None:
+    def _in_worker(self, arbiter: Any, worker: Any) -> None:
+        """Called in a new worker's process."""
         self._place = worker.place
+        worker.others = [*arbiter.WORKERS.values()]
+        worker.stopping = arbiter.stopping
 
 
 def _take_place(arbiter: Any, worker: Any) -> None:

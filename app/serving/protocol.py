@@ -81,6 +81,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._reading_headers = False
         self._bytes_of_neither = 0
         super().on_headers_complete()
+        if getattr(self.server_state, "leaving", False):
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._bytes_of_neither = 0

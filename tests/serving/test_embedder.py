@@ -12,7 +12,7 @@ from app.embeddings.tokenizer import Tokens
 from app.errors import DeadlineExceeded, ModelUnavailable, NotReady, Overloaded
 from app.serving import Embedder, State
 
-LIMITS: Any = {"max_queue": 2, "timeout_s": 5, "cache_items": 100}
+LIMITS: Any = {"max_queue": 2, "timeout_s": 5, "inference_timeout_s": 5, "cache_items": 100}
 SEARCH, NIGHT_JOB = 2, 6
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 
@@ -27,7 +27,7 @@ class StandIn:
     pictures = 2
 
     def __init__(self) -> None:
-        self.work: Callable[[], None] = lambda: None
+        self.work: Callable[[], object] = lambda: None
         self.batches_seen: list[list[tuple[int, ...]]] = []
         self.poison: list[int] | None = None
         self.begun = 0
@@ -283,6 +283,63 @@ def test_while_no_engine_can_be_had_the_service_stays_unhealthy() -> None:
     asyncio.run(scene())
 
 
+def test_an_engine_that_hangs_is_given_up_at_once_and_for_good() -> None:
+    over = threading.Event()
+
+    async def scene(embedder: Embedder, model: StandIn) -> None:
+        model.work = lambda: over.wait(10)
+        asked = [embed_text(embedder, text) for text in ("a", "bb", "ccc")]
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        embedder.look_again()
+        over.set()
+        assert {type(outcome) for outcome in outcomes} == {NotReady}
+        assert (embedder.state, embedder.hung, embedder.busy) == (State.UNHEALTHY, True, False)
+        assert model.begun == 1
+        with pytest.raises(NotReady):
+            await embed_text(embedder, "dddd")
+
+    run(scene, inference_timeout_s=0.05, max_queue=3)
+
+
+def test_what_was_asked_before_is_finished_while_nothing_new_is_taken() -> None:
+    draining = threading.Event()
+
+    async def scene(embedder: Embedder, model: StandIn) -> None:
+        model.work = lambda: draining.wait(10)
+        asked = asyncio.gather(*(embed_text(embedder, text) for text in ("a", "bb", "ccc")))
+        await until(lambda: model.begun == 1)
+        embedder.drain()
+        draining.set()
+        with pytest.raises(NotReady):
+            embedder.check_open()
+        assert await asked == [[1], [2], [3]]
+        assert embedder.state is State.DRAINING
+
+    run(scene)
+
+
+def test_a_model_that_is_loaded_while_the_service_stops_changes_nothing() -> None:
+    async def scene() -> None:
+        embedder = Embedder(lambda: cast(EmbeddingModel, StandIn()), **LIMITS)
+        embedder.start()
+        embedder.drain()
+        await embedder.settled()
+        assert embedder.state is State.DRAINING
+        await embedder.stop()
+
+    asyncio.run(scene())
+
+
+def test_a_model_is_loaded_once_however_often_it_is_started() -> None:
+    async def scene(embedder: Embedder, _: StandIn) -> None:
+        loaded = embedder.loaded
+        embedder.start()
+        await embedder.settled()
+        assert embedder.loaded is loaded
+
+    run(scene)
+
+
 def test_one_text_that_breaks_the_engine_costs_its_batch_nothing() -> None:
     async def scene(embedder: Embedder, model: StandIn) -> None:
         model.poison = [1]
@@ -361,16 +418,6 @@ def test_a_request_ends_at_its_deadline() -> None:
         release.set()
 
     run(scene, timeout_s=0.05)
-
-
-def test_a_service_that_stops_takes_nothing_more() -> None:
-    async def scene(embedder: Embedder, _: StandIn) -> None:
-        await embedder.stop()
-        assert embedder.state is State.DRAINING
-        with pytest.raises(NotReady):
-            await embed_text(embedder, "a")
-
-    run(scene)
 
 
 def _fail() -> None:

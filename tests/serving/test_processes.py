@@ -1,19 +1,11 @@
 """How many workers there are, what each of them gets, and a service of real processes."""
 
-import os
 import signal
 import socket
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
-import httpx
 import pytest
 from app.config import MIB, Settings
 from app.embeddings import EmbeddingModel
@@ -23,6 +15,7 @@ from app.serving import processes
 from app.serving.processes import Processes, count
 
 from tests.conftest import AUTHORIZED, TOKEN, MakeSettings
+from tests.serving.conftest import Start
 
 CPU = Choice("openvino", "cpu")
 GIB = 2**30
@@ -86,7 +79,7 @@ def test_threads_are_divided_among_the_workers(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(processes, "cores", lambda: 8)
     made: list[tuple[int, int]] = []
     service = Processes(Settings.load(), workers, lambda place, threads: made.append((place, threads)))
-    service._remember_place(None, SimpleNamespace(place=workers - 1))
+    service._in_worker(SimpleNamespace(WORKERS={}, stopping=None), SimpleNamespace(place=workers - 1))
 
     service.load()
 
@@ -98,71 +91,6 @@ def test_the_address_is_the_one_of_the_settings(host: str, expected: str) -> Non
     service = Processes(Settings.load(host=host), 1, lambda *_: None)
 
     assert service.cfg.settings["bind"].value == [expected]
-
-
-@dataclass(frozen=True)
-class Service:
-    """A service in processes of its own."""
-
-    process: "subprocess.Popen[bytes]"
-    client: httpx.Client
-    log: Path
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        """Ask again until something is so; a failure to connect counts as not yet."""
-        deadline = time.monotonic() + 60
-        pace = threading.Event()
-        while time.monotonic() < deadline:
-            with suppress(httpx.TransportError):
-                if condition():
-                    return
-            pace.wait(0.02)
-        raise AssertionError(self.log.read_text())
-
-    def is_healthy(self) -> bool:
-        return self.client.get("/health").status_code == 200
-
-    def children(self) -> list[int]:
-        number = self.process.pid
-        return [int(child) for child in Path(f"/proc/{number}/task/{number}/children").read_text().split()]
-
-
-Start = Callable[..., AbstractContextManager[Service]]
-
-
-@pytest.fixture
-def start(model: EmbeddingModel, small: str, cache: Path, tmp_path: Path, free_port: int) -> Start:
-    """Starts a service on the small model, which `model` has prepared, and waits until it is ready."""
-
-    @contextmanager
-    def start(command: list[str], **changes: str) -> Iterator[Service]:
-        environment = {
-            "AUTH_TOKEN": TOKEN,
-            "HOST": "127.0.0.1",
-            "PORT": str(free_port),
-            "MODEL_NAME": small,
-            "PRETRAINED": model.manifest.pretrained,
-            "MODEL_CACHE_DIR": str(cache),
-            "PRECISION": "float32",
-        }
-        log = tmp_path / "log"
-        with log.open("wb") as stream:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *command],
-                env={**os.environ, **environment, **changes},
-                cwd=tmp_path,  # where no .env lies
-                stderr=stream,
-            )
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{free_port}", timeout=10) as client:
-                service = Service(process, client, log)
-                service.until(service.is_healthy)
-                yield service
-        finally:
-            process.terminate()
-            process.wait(40)
-
-    return start
 
 
 @pytest.mark.slow
@@ -217,29 +145,3 @@ def test_a_header_without_end_ends_its_connection_and_nothing_else(start: Start,
 
     assert healthy
     assert "Traceback" not in service.log.read_text()
-
-
-@pytest.mark.slow
-def test_a_worker_that_is_killed_is_replaced(start: Start) -> None:
-    with start(["app.cli", "serve", "--workers", "1"]) as service:
-        before = service.children()
-        os.kill(before[0], signal.SIGKILL)
-        service.until(lambda: service.children() not in ([], before) and service.is_healthy())
-
-
-@pytest.mark.slow
-def test_workers_end_when_the_process_that_started_them_is_killed(start: Start) -> None:
-    with start(["app.cli", "serve", "--workers", "2"]) as service:
-        workers = service.children()
-        service.process.kill()
-        service.until(lambda: not any(_is_alive(worker) for worker in workers))
-
-    assert len(workers) == 2
-
-
-def _is_alive(number: int) -> bool:
-    """Whether a process runs; one that only waits to be reaped doesn't."""
-    try:
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
