@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import embed, errors, lists, openai, openapi, status
+from app.api import embed, errors, lists, metrics, openai, openapi, status
 from app.api.middleware import RequestContext
 from app.api.services import Services
 from app.api.shedding import Shedding
@@ -78,7 +78,7 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
         description=DESCRIPTION,
         lifespan=lifespan,
         # Included as routers, they would be gone through twice for each request.
-        routes=[route for room in (status, embed, lists, openai) for route in room.router.routes],
+        routes=[route for room in (status, metrics, embed, lists, openai) for route in room.router.routes],
         docs_url="/docs" if settings.docs_enabled else None,
         redoc_url="/redoc" if settings.docs_enabled else None,
         openapi_url="/openapi.json" if settings.docs_enabled else None,

@@ -17,6 +17,7 @@ from app.errors import (
     Unauthorized,
     UndecodableBody,
 )
+from app.telemetry import tracebacks
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ async def _service_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ServiceError)
     request.scope["error_code"] = error.code
     if error.__cause__ is not None:
-        logger.info("%s: %s: %s", error.code, type(error.__cause__).__name__, error.__cause__)
+        logger.info("%s: %s", error.code, tracebacks.named(error.__cause__))
     return answer(error, request.url.path)
 
 

@@ -11,8 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
 from app.api.errors import answer
-from app.errors import Internal, NotReady
-from app.telemetry import timings
+from app.api.shedding import QUERIES
+from app.errors import HungUp, Internal, NotReady
+from app.telemetry import metrics, timings
 
 logger: structlog.typing.FilteringBoundLogger = structlog.get_logger("app.requests")
 
@@ -32,23 +33,35 @@ class RequestContext:
             return
         request_id = _request_id(scope)
         bind_contextvars(request_id=request_id)  # for this request's task alone
-        stages = timings.begin()
+        account = timings.begin()
         started = perf_counter()
-        status = 0
+        status = bytes_in = bytes_out = 0
+        hung_up = False
+
+        async def receive_and_count() -> Message:
+            nonlocal bytes_in, hung_up
+            message = await receive()
+            if message["type"] == "http.request":
+                bytes_in += len(message.get("body", b""))
+            elif not status:
+                hung_up = True
+            return message
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, bytes_out
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [*message["headers"], (b"x-request-id", request_id.encode())]
-                if stages:
-                    timing = ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in stages.items())
+                if account.stages:
+                    timing = ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in account.stages.items())
                     headers.append((b"server-timing", timing.encode()))
                 message["headers"] = headers
+            else:
+                bytes_out += len(message.get("body", b""))
             await send(message)
 
         try:
-            await self.app(scope, receive, send_with_headers)
+            await self.app(scope, receive_and_count, send_with_headers)
         except asyncio.CancelledError:  # the service has waited long enough for this request, and stops
             if status:
                 raise
@@ -63,15 +76,23 @@ class RequestContext:
             failure = answer(Internal(), scope["path"])
             await failure(scope, receive, send_with_headers)
         finally:
+            seconds = perf_counter() - started
+            route = _route(scope)
+            status, code = _outcome(scope.get("error_code"), status, hung_up=hung_up)
+            metrics.answered(route, status, code, seconds)
             logger.info(
                 "request",
                 request_id=request_id,
                 method=scope["method"],
-                route=getattr(scope.get("route"), "path", None),
+                route=route,
                 status=status,
-                code=scope.get("error_code"),
-                ms=round((perf_counter() - started) * 1000, 1),
-                **{f"{stage}_ms": round(ms, 1) for stage, ms in stages.items()},
+                code=code,
+                ms=round(seconds * 1000, 1),
+                bytes_in=bytes_in,
+                bytes_out=bytes_out,
+                lane=account.lane,
+                **{f"{stage}_ms": round(ms, 1) for stage, ms in account.stages.items()},
+                **{f"cache_{outcome}": count for outcome, count in account.lookups.items()},
             )
 
 
@@ -81,3 +102,21 @@ def _request_id(scope: Scope) -> str:
         if name == b"x-request-id" and ACCEPTED_ID.fullmatch(value):
             return bytes(value).decode()
     return secrets.token_hex(ID_BYTES)
+
+
+def _outcome(code: str | None, status: int, *, hung_up: bool) -> tuple[int, str | None]:
+    """The status and code that say what came of a request; `status` is what was answered, or 0."""
+    if hung_up and code != Internal.code:
+        return HungUp.status, HungUp.code  # whatever was answered, nobody has heard it
+    if not status:
+        return Internal.status, Internal.code  # cut off by a server that can wait no longer, which then says so
+    return status, code
+
+
+def _route(scope: Scope) -> str | None:
+    """The route that a request came to, as the API's description calls it; nothing of what the caller made up."""
+    route = scope.get("route")
+    if route is not None:
+        path: str = route.path
+        return path
+    return QUERIES if scope["path"] == QUERIES else None  # refused before its route was looked for

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from app.commands.expectations import Expectation, Vectors, having, ok, page, refused
-from app.commands.instance import Instance, Surprise, bearer
+from app.commands.instance import Answer, Instance, Surprise, bearer
 from app.errors import InstanceUnusable
 
 SEA, DOGS = "a stormy sea at night", "two dogs on a beach"
@@ -87,6 +87,7 @@ def check(instance: Instance, image_url: str | None, say: Callable[[str], None])
 def probes(vectors: Vectors, banner: dict[str, Any], image_url: str | None) -> Iterator[Probe]:
     """Every call that is made of an instance with this banner."""
     yield from _open_to_all(banner)
+    yield _get("/metrics", "metrics", _metrics)
     yield from _texts(vectors)
     yield from _images(vectors)
     yield from _openai(vectors)
@@ -226,9 +227,9 @@ def _refusals(vectors: Vectors) -> Iterator[Probe]:
         yield _post(path, "no field at all", _invalid(path))
         if not _is_openai(path):
             yield _post(path, "an unknown field", _invalid(path), **body, nonsense=1)
-    unauthorized = _unauthorized("/v1/models")
-    yield _get("/v1/models", "no token", unauthorized, auth=None)
-    yield _get("/v1/models", "a wrong token", unauthorized, auth=WRONG)
+    for path in ("/v1/models", "/metrics"):
+        yield _get(path, "no token", _unauthorized(path), auth=None)
+        yield _get(path, "a wrong token", _unauthorized(path), auth=WRONG)
 
 
 def _get(path: str, what: str, expect: Expectation, **request: Any) -> Probe:
@@ -258,6 +259,11 @@ def _unauthorized(path: str) -> Expectation:
 def _invalid(path: str) -> Expectation:
     """How a wrong body is refused: these routes' callers know it as 400."""
     return _error(path, 400 if path.startswith(("/embed/", "/v1/")) else 422, "invalid_request")
+
+
+def _metrics(answer: Answer) -> None:
+    """Metrics, unless they want a token of their own (METRICS_TOKEN)."""
+    page(answer) if answer.status != 401 else _unauthorized("/metrics")(answer)
 
 
 def _serves(models: Any, name: str) -> None:

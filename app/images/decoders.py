@@ -21,6 +21,7 @@ from PIL import Image
 from app.config import MIB, Settings
 from app.errors import DecodeTimeout, ImageCorrupt, ImageTooManyPixels, NotAnImage, UnsupportedFormat
 from app.images.child import READY, SIZES
+from app.telemetry import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,10 @@ ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(64 * MIB),
     "OPENBLAS_NUM_THREADS": "1",  # nothing here needs the threads that it would start
 }
+
+# Why a decoder doesn't get to the end of an image, as operators count it; anything else is a defect.
+TIMEOUT, CRASH, CANCELLED, DEFECT = "timeout", "crash", "cancelled", "defect"
+KILLS = {DecodeTimeout: TIMEOUT, ImageCorrupt: CRASH, asyncio.CancelledError: CANCELLED}
 
 REFUSALS = {kind.code: kind for kind in (NotAnImage, UnsupportedFormat, ImageCorrupt, ImageTooManyPixels)}
 
@@ -75,7 +80,7 @@ class Decoders:
     async def close(self) -> None:
         """Let them finish what they have begun, and end them."""
         for _ in range(self.count):
-            self._end(await self._idle.get(), at_once=False)
+            self._end(await self._idle.get())
         await asyncio.gather(*self._ending)
 
     async def look(self, data: bytes, preprocess: Callable[[Image.Image], Pixels]) -> Seen:
@@ -89,34 +94,35 @@ class Decoders:
             ImageError: it isn't an image, can't be read, is too large, or has crashed its decoder.
             DecodeTimeout: it took longer than the limit.
         """
-        pickled = pickle.dumps(preprocess)
+        with metrics.decoding():
+            return _seen(*await self._asked(pickle.dumps(preprocess), data))
+
+    async def _asked(self, preprocess: bytes, data: bytes) -> tuple[dict[str, Any], bytearray]:
         async with self._free() as process:
             await process.ready()
             try:
                 async with asyncio.timeout(self._limit_s):
-                    report, pixels = await process.ask(pickled, data)
+                    return await process.ask(preprocess, data)
             except TimeoutError:
                 raise DecodeTimeout(f"The image was not decoded within {self._limit_s:g} seconds.") from None
             except (EOFError, ConnectionError) as error:
                 raise ImageCorrupt("The image makes its decoder fail.") from error
-        return _seen(report, pixels)
 
     @asynccontextmanager
     async def _free(self) -> AsyncIterator["_Process"]:
         """A process that nobody uses. It is replaced unless what is done with it ends well: it may still be busy."""
         process = await self._idle.get()
-        ended_well = False
         try:
             if process is None or process.has_ended():
-                self._end(process, at_once=True)
+                self._end(process, CRASH)
                 process = None
                 process = _Process(self._arguments)
             yield process
-            ended_well = True
+        except BaseException as error:
+            self._end(process, KILLS.get(type(error), DEFECT))
+            process = self._started()
+            raise
         finally:
-            if not ended_well:
-                self._end(process, at_once=True)
-                process = self._started()
             self._idle.put_nowait(process)
 
     def _started(self) -> "_Process | None":
@@ -126,9 +132,12 @@ class Decoders:
             logger.exception("a decoder could not be started")
             return None
 
-    def _end(self, process: "_Process | None", *, at_once: bool) -> None:
+    def _end(self, process: "_Process | None", killed: str | None = None) -> None:
+        """End a process: once it has nothing left to do or, with a reason, at once."""
         if process is not None:
-            task = asyncio.create_task(process.end(at_once=at_once))
+            if killed:
+                metrics.decoder_killed(killed)
+            task = asyncio.create_task(process.end(at_once=killed is not None))
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 

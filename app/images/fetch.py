@@ -20,6 +20,7 @@ from app.images.budget import Take
 from app.images.dial import GuardedBackend, NoSuchName
 from app.images.retries import TRIES, Clock, Temporary, asked_wait_s, tried
 from app.images.urls import UrlRules, shown
+from app.telemetry import metrics
 from app.telemetry.timings import measured
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class Fetcher:
         Raises:
             ServiceError: one of those for images, their hosts and URLs.
         """
-        with measured("fetch"):
+        with measured("fetch"), metrics.fetching():
             try:
                 target = self._rules.admit(url)
                 async with asyncio.timeout(self._timeout_s):

@@ -74,11 +74,17 @@ class UrlRules:
 
 
 def shown(url: str) -> str:
-    """A URL for the log: without user info and query string, and not without end."""
+    """A URL for the log: without user info and query string, and not without end.
+
+    Of one that isn't http(s), or whose host is none, only the scheme: what follows may be user info too.
+    """
     try:
         parsed = _parsed(url)
     except InvalidRequest:
         return "no URL"
+    plain = NAME.fullmatch(parsed.host.removesuffix(".")) or _is_address(parsed.host)
+    if parsed.scheme not in SCHEMES or not plain:
+        return f"{parsed.scheme}:"
     return str(parsed.copy_with(userinfo=b"", query=None, fragment=None))[:200]
 
 

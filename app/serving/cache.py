@@ -8,9 +8,12 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Generic, TypeVar
 
-from app.telemetry import timings
+from app.telemetry import metrics, timings
 
 Value = TypeVar("Value")
+
+# What may come of asking: remembered, being computed for somebody else, or neither.
+HIT, JOINED, MISS = "hit", "joined", "miss"
 
 
 @dataclass(eq=False)
@@ -26,9 +29,10 @@ class Cache(Generic[Value]):
     A key must stand for everything that the value depends on. Failures aren't kept.
     """
 
-    def __init__(self, most: int) -> None:
-        """Keep so many values; with 0 none, but work in flight is still shared."""
+    def __init__(self, most: int, kind: str) -> None:
+        """Keep so many values; with 0 none, but work in flight is still shared. `kind` is what lookups count as."""
         self._most = most
+        self._kind = kind
         self._values: OrderedDict[bytes, Value] = OrderedDict()
         self._flights: dict[bytes, _Flight[Value]] = {}
 
@@ -36,12 +40,13 @@ class Cache(Generic[Value]):
         return len(self._values)
 
     def recall(self, key: bytes) -> Value | None:
-        """The value of a key, if it is remembered."""
+        """The value of a key, if it is remembered. Where it isn't, nothing is counted: `get` will be asked for it."""
         asked = perf_counter()
         value = self._values.get(key)
         if value is not None:
             self._values.move_to_end(key)
             timings.record("cache", perf_counter() - asked)
+            self._count(HIT)
         return value
 
     async def get(self, key: bytes, urgency: int, compute: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
@@ -53,7 +58,9 @@ class Cache(Generic[Value]):
         if value is not None:
             return value
         flight = self._flights.get(key)
-        if flight is None or urgency < flight.urgency:
+        joined = flight is not None and flight.urgency <= urgency
+        self._count(JOINED if joined else MISS)
+        if flight is None or not joined:
             flight = _Flight(urgency, asyncio.create_task(compute()))
             self._flights[key] = flight
             flight.work.add_done_callback(partial(self._landed, key, flight))
@@ -65,6 +72,10 @@ class Cache(Generic[Value]):
             if not flight.waiting and not flight.work.done():
                 self._forget(key, flight)
                 flight.work.cancel()
+
+    def _count(self, outcome: str) -> None:
+        metrics.looked_up(self._kind, outcome)
+        timings.looked_up(outcome)
 
     def _landed(self, key: bytes, flight: _Flight[Value], work: "asyncio.Task[Value]") -> None:
         self._forget(key, flight)

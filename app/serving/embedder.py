@@ -63,7 +63,7 @@ class Embedder:
         self._inference_timeout_s = inference_timeout_s
         self._max_queue = max_queue
         self._timeout_s = timeout_s
-        self._vectors: Cache[Vectors] = Cache(cache_items)
+        self._vectors: Cache[Vectors] = Cache(cache_items, kind="text")
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -81,9 +81,13 @@ class Embedder:
         texts = Batching[Sequence[int]](engine.streams, TEXTS_AT_ONCE, engine.tokens, model.length)
         pictures = Batching[Pixels](engine.streams, engine.pictures, engine.pictures)
         self._texts = Scheduler(
-            self._compute_texts, texts, most_waiting=self._max_queue, longest_wait_s=LONGEST_WAIT_OF_A_TEXT_S
+            self._compute_texts,
+            texts,
+            queue="texts",
+            most_waiting=self._max_queue,
+            longest_wait_s=LONGEST_WAIT_OF_A_TEXT_S,
         )
-        self._pictures = Scheduler(self._compute_pictures, pictures, most_waiting=self._max_queue)
+        self._pictures = Scheduler(self._compute_pictures, pictures, queue="pictures", most_waiting=self._max_queue)
         self.loaded = model
         if self.state is not State.DRAINING:
             self.state = State.HEALTHY

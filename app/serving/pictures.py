@@ -19,6 +19,7 @@ from app.images.fetch import Fetcher
 from app.serving.cache import Cache
 from app.serving.embedder import Embedder, gathered
 from app.serving.scheduler import Batching, Scheduler
+from app.telemetry import tracebacks
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +69,8 @@ class Pictures:
         self._budget = budget
         self._timeout_s = timeout_s
         side_by_side = Batching[_ToDecode](decoders.count)
-        self._decoding = Scheduler(self._decode, side_by_side, most_waiting=max_queue, stage="decode")
-        self._seen: Cache[EmbeddedPicture] = Cache(cache_items)
+        self._decoding = Scheduler(self._decode, side_by_side, queue="decoding", most_waiting=max_queue, stage="decode")
+        self._seen: Cache[EmbeddedPicture] = Cache(cache_items, kind="picture")
 
     async def embed(self, source: Source, take: Take, urgency: int) -> EmbeddedPicture:
         """Embed one image; the bytes that are fetched are taken from a budget.
@@ -127,7 +128,8 @@ class Pictures:
             with self._budget.share() as take:
                 return await self._embed(source, take, urgency, of_list=True)
         except ServiceError as error:
-            logger.info("one of a list failed: %s: %r", error.code, error.__cause__)
+            cause = f": {tracebacks.named(error.__cause__)}" if error.__cause__ else ""
+            logger.info("one of a list failed: %s%s", error.code, cause)
             return error
         except Exception:
             logger.exception("a defect")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from app.errors import Overloaded
-from app.telemetry import timings
+from app.telemetry import metrics, timings
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -60,6 +60,7 @@ class Scheduler(Generic[Item, Result]):
         compute: Callable[[list[Item]], Awaitable[Sequence[Result]]],
         batching: Batching[Item],
         *,
+        queue: str,
         most_waiting: int,
         longest_wait_s: float = math.inf,
         stage: str = "infer",
@@ -69,18 +70,21 @@ class Scheduler(Generic[Item, Result]):
         Args:
             compute: gives a result for each item, in their order, or fails; it is called once per stream at a time.
             batching: how much it takes at once.
+            queue: what operators know it by.
             most_waiting: beyond so many waiting items more are refused.
             longest_wait_s: so are those that would have to wait for longer, by the latest pace.
             stage: what computing is called among a request's timings.
         """
         self._compute = compute
         self._batching = batching
+        self._queue = queue
         self._most_waiting = most_waiting
         self._longest_wait_s = longest_wait_s
         self._stage = stage
         self._idle_streams = batching.streams
         self._waiting: defaultdict[int, dict[_Waiting[Item, Result], None]] = defaultdict(dict)
         self._singles_waiting = 0
+        self._shown_waiting = 0
         # Of each urgency, so that lists wait for no list that is less urgent.
         self._windows: defaultdict[int, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(2 * batching.streams * batching.items)
@@ -125,13 +129,16 @@ class Scheduler(Generic[Item, Result]):
         waiting = _Waiting(item, urgency, single, self._batching.size(item), loop.time(), loop.create_future())
         self._waiting[urgency][waiting] = None
         self._singles_waiting += single
+        timings.queued(urgency)
         loop.call_soon(self._fill_streams)  # what is submitted together is to be computed together
         try:
             result: Result = await waiting.result
             return result
         finally:
             self._take_out(waiting)
-            if waiting.begun is not None:
+            if waiting.begun is None:
+                self._show_waiting()
+            else:
                 timings.longest("queue", waiting.begun - waiting.since)
                 # A list is computed side by side: what it takes are its shares of the batches.
                 timings.record(self._stage, (loop.time() - waiting.begun) / (1 if single else waiting.among))
@@ -142,6 +149,13 @@ class Scheduler(Generic[Item, Result]):
             task = asyncio.create_task(self._run(batch))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
+        self._show_waiting()
+
+    def _show_waiting(self) -> None:
+        """Let operators see how many wait. Where an idle stream takes what comes, there is nothing to be seen."""
+        if self._shown_waiting != (now := self.waiting):
+            self._shown_waiting = now
+            metrics.waiting(self._queue, now)
 
     def _next_batch(self) -> list[_Waiting[Item, Result]]:
         """The first of the most urgent, and of those that are as urgent the ones most like it in size."""
@@ -173,11 +187,14 @@ class Scheduler(Generic[Item, Result]):
         begun = loop.time()
         for waiting in batch:
             waiting.begun, waiting.among = begun, len(batch)
+            metrics.waited(self._queue, begun - waiting.since)
         try:
             await self._answer(batch)
         finally:
             self._idle_streams += 1
-            taken = (loop.time() - begun) / len(batch)
+            took = loop.time() - begun
+            metrics.computed(self._queue, len(batch), took)
+            taken = took / len(batch)
             before = self._seconds_per_item
             self._seconds_per_item = taken if before is None else INERTIA * before + (1 - INERTIA) * taken
             self._fill_streams()

@@ -6,17 +6,19 @@ straight to standard error, at a fraction of the cost.
 
 import logging
 import sys
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import orjson
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, ExcInfo, Processor
+
+from app.telemetry.tracebacks import described
 
 
 def configure(level: str, form: Literal["auto", "json", "console"]) -> None:
     """Send every log line to standard error as JSON, or for reading when a person watches (`auto`)."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
-    described: list[Processor] = [
+    named: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -24,25 +26,27 @@ def configure(level: str, form: Literal["auto", "json", "console"]) -> None:
     ours: list[Processor]
     theirs: list[Processor]
     if console:
-        theirs = [structlog.dev.ConsoleRenderer()]
-        ours = [*theirs, _encoded]
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=_on_lines_of_its_own)
+        theirs = [renderer]
+        ours = [renderer, _encoded]
     else:
-        theirs = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        theirs = [structlog.processors.ExceptionRenderer(_as_text), structlog.processors.JSONRenderer()]
         ours = [structlog.processors.JSONRenderer(serializer=orjson.dumps)]
     stderr = sys.stderr.buffer
     structlog.configure(
-        processors=[*described, *ours],
+        processors=[*named, *ours],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda name: structlog.BytesLogger(stderr, name=name),
     )
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.contextvars.merge_contextvars, *described],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *theirs],
+            foreign_pre_chain=[structlog.contextvars.merge_contextvars, *named],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_insides, *theirs],
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "gunicorn.error", "gunicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
@@ -53,5 +57,20 @@ def configure(level: str, form: Literal["auto", "json", "console"]) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def _without_insides(_: object, __: str, line: EventDict) -> EventDict:
+    """What asyncio says of an exception is followed by what a task is made of, the exception's message included."""
+    if line["logger"] == "asyncio":
+        line["event"] = line["event"].partition("\n")[0]
+    return line
+
+
 def _encoded(_: object, __: str, line: Any) -> bytes:
     return str(line).encode()
+
+
+def _as_text(exc_info: ExcInfo) -> str:
+    return described(exc_info[1])
+
+
+def _on_lines_of_its_own(stream: TextIO, exc_info: ExcInfo) -> None:
+    stream.write("\n" + described(exc_info[1]))

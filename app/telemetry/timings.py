@@ -1,32 +1,60 @@
-"""How long the stages of one request took: `fetch`, `decode`, `queue`, `infer`, `cache`."""
+"""What is noted of one request on its way: how long its stages took, where it waited, what the cache had for it.
+
+The stages are `fetch`, `decode`, `queue`, `infer` and `cache`.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from time import perf_counter
 
-_timings: ContextVar[dict[str, float] | None] = ContextVar("timings", default=None)
+
+@dataclass(slots=True)
+class Account:
+    """What is noted of one request: `stages` in milliseconds, the urgency that it waited under, lookups by outcome."""
+
+    stages: dict[str, float] = field(default_factory=dict)
+    lane: int | None = None
+    lookups: dict[str, int] = field(default_factory=dict)
 
 
-def begin() -> dict[str, float]:
-    """Start collecting for the current request; stages appear in the returned mapping, in milliseconds."""
-    timings: dict[str, float] = {}
-    _timings.set(timings)
-    return timings
+_account: ContextVar[Account | None] = ContextVar("account", default=None)
+
+
+def begin() -> Account:
+    """Start an account of the current request; what is noted appears in it."""
+    account = Account()
+    _account.set(account)
+    return account
 
 
 def record(stage: str, seconds: float) -> None:
     """Add to a stage of the current request, if there is one."""
-    timings = _timings.get()
-    if timings is not None:
-        timings[stage] = timings.get(stage, 0.0) + seconds * 1000
+    account = _account.get()
+    if account is not None:
+        account.stages[stage] = account.stages.get(stage, 0.0) + seconds * 1000
 
 
 def longest(stage: str, seconds: float) -> None:
     """Let a stage of the current request be at least this long: what waits side by side isn't added up."""
-    timings = _timings.get()
-    if timings is not None:
-        timings[stage] = max(timings.get(stage, 0.0), seconds * 1000)
+    account = _account.get()
+    if account is not None:
+        account.stages[stage] = max(account.stages.get(stage, 0.0), seconds * 1000)
+
+
+def queued(urgency: int) -> None:
+    """The current request waits under this urgency."""
+    account = _account.get()
+    if account is not None:
+        account.lane = urgency
+
+
+def looked_up(outcome: str) -> None:
+    """The current request has asked the cache for something."""
+    account = _account.get()
+    if account is not None:
+        account.lookups[outcome] = account.lookups.get(outcome, 0) + 1
 
 
 @contextmanager

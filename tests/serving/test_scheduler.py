@@ -34,7 +34,7 @@ class Engine:
 
 
 def scheduler(engine: Any, *, waiting: int = 100, **batching: Any) -> Scheduler[int, int]:
-    return Scheduler(engine, Batching(**{"items": 4, "total": 4} | batching), most_waiting=waiting)
+    return Scheduler(engine, Batching(**{"items": 4, "total": 4} | batching), queue="texts", most_waiting=waiting)
 
 
 def ask(lane: Scheduler[int, int], *items: int, urgency: int = SEARCH) -> list["asyncio.Task[int]"]:
@@ -284,9 +284,9 @@ def test_a_list_does_not_wait_for_one_that_is_less_urgent() -> None:
 
 def test_a_request_learns_how_long_it_waited_and_was_computed() -> None:
     async def timed(lane: Scheduler[int, int]) -> dict[str, float]:
-        stages = timings.begin()
+        account = timings.begin()
         await lane.submit(1, SEARCH)
-        return stages
+        return account.stages
 
     async def scene() -> None:
         lane = scheduler(Engine(), items=1)
@@ -300,16 +300,16 @@ def test_a_request_learns_how_long_it_waited_and_was_computed() -> None:
 def test_a_list_takes_its_shares_of_the_batches_and_its_longest_wait() -> None:
     async def scene() -> dict[str, float]:
         lane = scheduler(Engine())
-        stages = timings.begin()
+        account = timings.begin()
         await asyncio.gather(*(lane.submit_of_list(item, NIGHT_JOB) for item in range(8)))
-        return stages
+        return account.stages
 
     assert run(scene()) == pytest.approx({"queue": 1000, "infer": 2000}, abs=0.01)
 
 
 def test_who_would_wait_too_long_is_refused_though_there_is_room() -> None:
     async def scene() -> None:
-        lane = Scheduler(Engine(), Batching[int](), most_waiting=100, longest_wait_s=2.5)
+        lane = Scheduler(Engine(), Batching[int](), queue="texts", most_waiting=100, longest_wait_s=2.5)
         await lane.submit(0, SEARCH)  # a second: the pace
         taken = ask(lane, 1, 2, 3, 4)  # one is computed, three wait
         await settle()

@@ -1,16 +1,22 @@
 """Log lines: one form for ours and others', one line a request, no secret in any."""
 
+import asyncio
+import gc
 import json
 import logging
 import sys
+from contextlib import suppress
 from typing import Any, Literal
 
 import pytest
 import structlog
+from app.api.middleware import RequestContext
 from app.telemetry import logs
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.conftest import AUTHORIZED, TOKEN
+from tests.test_status import state
 
 Said = pytest.CaptureFixture[str]
 
@@ -35,11 +41,13 @@ def test_a_traceback_stays_in_its_line(capsys: Said) -> None:
     logs.configure("INFO", "json")
 
     try:
-        raise ValueError("broken")
-    except ValueError:
+        raise RuntimeError("the engine broke")
+    except RuntimeError:
         logging.getLogger("app").exception("a defect")
 
-    assert "ValueError: broken" in lines(capsys.readouterr().err)[0]["exception"]
+    told = lines(capsys.readouterr().err)[0]["exception"]
+    assert "RuntimeError: the engine broke" in told
+    assert "test_logs.py" in told
 
 
 @pytest.mark.parametrize(
@@ -83,6 +91,115 @@ def test_a_request_is_one_line_without_its_text_and_token(client: TestClient, ca
     assert line["infer_ms"] > 0
     assert "canary" not in said
     assert TOKEN not in said
+
+
+def test_a_line_says_what_went_in_and_out_where_it_waited_and_what_was_remembered(
+    client: TestClient, capsys: Said
+) -> None:
+    logs.configure("INFO", "json")
+
+    for _ in range(2):
+        answer = client.post("/embed-text", content=b'{"query": "twice"}', headers=AUTHORIZED | {"Priority": "u=1"})
+
+    computed, remembered = lines(capsys.readouterr().err)
+    assert (computed["bytes_in"], computed["bytes_out"]) == (18, len(answer.content))
+    assert (computed["lane"], computed["cache_miss"]) == (1, 1)
+    assert (remembered["lane"], remembered["cache_hit"]) == (None, 1)
+    assert computed["code"] is None
+
+
+def test_a_query_that_is_refused_at_the_door_names_its_route(
+    client: TestClient, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state(client).embedder._texts, "_most_waiting", -1)
+    logs.configure("INFO", "json")
+
+    client.post("/embed-text", json={"query": "one too many"}, headers=AUTHORIZED)
+
+    (line,) = lines(capsys.readouterr().err)
+    assert (line["route"], line["status"], line["code"]) == ("/embed-text", 503, "overloaded")
+
+
+def asked(app: ASGIApp, *messages: Message) -> dict[str, Any]:
+    """What the log says of a request of which these messages come in."""
+    scope = {"type": "http", "method": "POST", "path": "/embed-text", "headers": []}
+    coming = iter(messages)
+
+    async def receive() -> Message:
+        return next(coming)
+
+    async def send(_: Message) -> None: ...
+
+    with structlog.testing.capture_logs() as said, suppress(asyncio.CancelledError):
+        asyncio.run(RequestContext(app)(scope, receive, send))
+    (line,) = said
+    return dict(line)
+
+
+async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+    """Reads to the end and answers, whoever is there to hear it."""
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"well"})
+
+
+async def cut_off(scope: Scope, receive: Receive, send: Send) -> None:
+    raise asyncio.CancelledError
+
+
+def test_a_caller_who_has_hung_up_has_no_200() -> None:
+    gone = asked(answering, {"type": "http.disconnect"})
+    stayed = asked(answering, {"type": "http.request", "body": b"all"})
+
+    assert (gone["status"], gone["code"], gone["bytes_in"]) == (499, "hung_up", 0)
+    assert (stayed["status"], stayed["code"], stayed["bytes_in"], stayed["bytes_out"]) == (200, None, 3, 4)
+
+
+def test_a_request_that_ends_with_the_service_has_a_status() -> None:
+    line = asked(cut_off)
+
+    assert (line["status"], line["code"]) == (500, "internal")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_an_exception_shows_where_it_came_from_and_nothing_that_was_sent(
+    capsys: Said, form: Literal["json", "console"]
+) -> None:
+    logs.configure("DEBUG", form)
+    query = "canary"
+
+    try:
+        try:
+            dict[str, None]()[query]
+        except KeyError as error:
+            raise ValueError(f"{query} is no number") from error
+    except ValueError:
+        logging.getLogger("app").exception("a defect")
+
+    said = capsys.readouterr().err
+    assert "KeyError" in said
+    assert "ValueError" in said
+    assert "direct cause" in said
+    assert "canary" not in said
+
+
+def test_what_asyncio_says_of_a_task_leaves_out_what_it_is_made_of(capsys: Said) -> None:
+    logs.configure("DEBUG", "json")
+
+    async def forgotten() -> None:
+        task = asyncio.create_task(fail())
+        await asyncio.wait([task])
+
+    async def fail() -> None:
+        raise ValueError("".join(("can", "ary")))
+
+    asyncio.run(forgotten())
+    gc.collect()
+
+    said = capsys.readouterr().err
+    assert "Task exception was never retrieved" in said
+    assert "canary" not in said
 
 
 def test_a_refused_request_is_one_line_with_its_code(client: TestClient, capsys: Said) -> None:
