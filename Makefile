@@ -8,7 +8,7 @@ IMAGE := tate-embeddings
 HOST_PORT := 8002
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev run run-local logs stop restart check format test openapi test-long bench clean
+.PHONY: help install demo dev run run-local logs stop restart check format test openapi docs test-long bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ test: $(INSTALLED)  ## the whole test suite, with branch coverage
 
 openapi: $(INSTALLED)  ## write docs/openapi.json anew, after an intended change of the API
 	$(RUN)/python -m tools.write_openapi
+
+docs: $(INSTALLED)  ## write the tables of docs/configuration.md anew, after a change of the settings
+	$(RUN)/python -m tools.write_configuration
 
 test-long: $(INSTALLED)  ## what takes too long for every change: nothing yet beyond `make test`
 	$(MAKE) test

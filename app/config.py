@@ -1,5 +1,6 @@
 """Settings: the one place that reads the environment."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -30,52 +31,129 @@ Device = Literal["cpu", "cuda", "mps"]
 Precision = Literal["float32", "bfloat16", "float16"]
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
+A_TOKEN = "<the output of: openssl rand -hex 32>"
+
 
 class Settings(BaseSettings):
-    """What an operator can choose. Every name is an environment variable in upper case (docs/configuration.md)."""
+    """What an operator can choose. Every name is an environment variable in upper case.
+
+    What stands below each becomes docs/configuration.md (`make docs`), and the comments its headings.
+    """
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, protected_namespaces=()
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        protected_namespaces=(),
+        use_attribute_docstrings=True,
     )
 
-    auth_token: CommaSeparated = Field(default=(), repr=False, examples=["<the output of: openssl rand -hex 32>"])
-    admin_token: CommaSeparated = Field(default=(), repr=False, examples=["<the output of: openssl rand -hex 32>"])
-    metrics_token: CommaSeparated = Field(default=(), repr=False, examples=["<the output of: openssl rand -hex 32>"])
+    # Who may call
+    auth_token: CommaSeparated = Field(default=(), repr=False, examples=[A_TOKEN])
+    """shared secret; several, comma-separated, while one is being replaced. A short one is warned of"""
+    admin_token: CommaSeparated = Field(default=(), repr=False, examples=[A_TOKEN])
+    """if set, the only token for the routes that change an index; several, comma-separated. Unset, `AUTH_TOKEN` opens
+    these too"""
+    metrics_token: CommaSeparated = Field(default=(), repr=False, examples=[A_TOKEN])
+    """if set, the only token for `/metrics`; several, comma-separated. Unset, `AUTH_TOKEN` opens that too"""
+    rate_limit: str = Field(default="", examples=["600/minute"])
+    """how many requests each token may make, such as `600/minute`; beyond it 429 with `Retry-After`. Empty: as many as
+    it likes"""
+    cors_origins: CommaSeparated = Field(default=(), examples=["https://www.example.org"])
+    """comma-separated origins whose pages may call the service from a browser, or `*`. Empty: none"""
+
+    # The model
     model_name: str = Field(default="ViT-B-32", min_length=1, examples=["ViT-B-32"])
+    """an OpenCLIP architecture. `/` reads as `-`; `local-dir:` and `hf-hub:` names work as in OpenCLIP;
+    `openai/clip-vit-base-patch32` stands for `ViT-B-32` with the weights `openai`. `tiny-gallery` is the demonstration's
+    model, which ships in the package. [Which one to choose](#many-languages)"""
     pretrained: str = Field(default="laion2b_s34b_b79k", min_length=1, examples=["laion2b_s34b_b79k"])
-    workers: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(default="auto", examples=["auto", "2"])
-    host: str = Field(default="0.0.0.0", min_length=1, examples=["0.0.0.0"])
-    port: int = Field(default=8000, ge=0, le=65535, examples=["8000"])
+    """a tag of that architecture, or the path of a checkpoint file; `bundled` for `tiny-gallery`, where it may be left
+    out; for the M-CLIP pair a tag of its image tower, `laion400m_e32` if it's left out"""
     engine: Literal["auto"] | Engine = Field(default="auto", examples=["auto", "openvino", "torch"])
+    """`openvino` (CPU) or `torch`. `auto`: torch if there is a GPU"""
     device: Literal["auto"] | Device = Field(default="auto", examples=["auto", "cpu", "cuda"])
+    """`cpu`, `cuda`, or `mps` on a Mac. `auto`: a CUDA GPU if torch sees one"""
     precision: Literal["auto"] | Precision = Field(default="auto", examples=["auto", "float32", "bfloat16"])
+    """`float32`, `bfloat16`, `float16`. `auto`: float16 on CUDA; on a CPU bfloat16 if it computes in it natively and
+    the prepared weights keep a cosine of 0.9995 to OpenCLIP, else float32. `prepare` measures that: on a CPU without
+    bfloat16 it can't, and `auto` then means float32. How fast it is depends on the CPU: on AMD's since Zen 4 nearly
+    twice as fast as float32; on an Intel one that has bfloat16 but whose AMX is hidden by the virtual machine it was
+    slower, and `float32` is the better choice there"""
+    decoding: Literal["exact", "fast"] = Field(default="exact", examples=["exact", "fast"])
+    """`exact`: pixels are OpenCLIP's, bit for bit. `fast`: large JPEGs are decoded to less, and `space` is another.
+    [When to use it](#fast-decoding)"""
     model_cache_dir: Path = Field(
         default_factory=lambda: user_cache_path("tate-embeddings"), examples=["/var/cache/tate-embeddings"]
     )
-    allowed_image_hosts: CommaSeparated = Field(default=(), examples=["media.example.org,*.example.com"])
-    allow_private_networks: bool = Field(default=False, examples=["false"])
-    max_image_bytes: int = Field(default=20 * MIB, ge=1, examples=["20971520"])
-    max_image_pixels: int = Field(default=50_000_000, ge=1, examples=["50000000"])
-    max_body_bytes: int = Field(default=64 * MIB, ge=1, examples=["67108864"])
-    fetch_timeout_s: float = Field(default=15, gt=0, allow_inf_nan=False, examples=["15"])
-    decode_timeout_s: float = Field(default=10, gt=0, allow_inf_nan=False, examples=["10"])
-    decoding: Literal["exact", "fast"] = Field(default="exact", examples=["exact", "fast"])
-    inference_timeout_s: float = Field(default=30, gt=0, allow_inf_nan=False, examples=["30"])
-    max_batch_items: int = Field(default=256, ge=1, examples=["256"])
-    max_queue_items: int = Field(default=512, ge=1, examples=["512"])
-    request_timeout_s: float = Field(default=120, gt=0, allow_inf_nan=False, examples=["120"])
-    cache_items: int = Field(default=10_000, ge=0, examples=["10000"])
-    header_timeout_s: float = Field(default=10, gt=0, allow_inf_nan=False, examples=["10"])
-    body_timeout_s: float = Field(default=30, gt=0, allow_inf_nan=False, examples=["30"])
-    max_connections: int = Field(default=4096, ge=1, examples=["4096"])
-    rate_limit: str = Field(default="", examples=["600/minute"])
-    cors_origins: CommaSeparated = Field(default=(), examples=["https://www.example.org"])
+    """where prepared models lie; may be read-only once they do"""
+
+    # The processes
+    host: str = Field(default="0.0.0.0", min_length=1, examples=["0.0.0.0"])
+    """where `tate-embeddings serve` listens"""
+    port: int = Field(default=8000, ge=0, le=65535, examples=["8000"])
+    """at which port it does"""
+    workers: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(default="auto", examples=["auto", "2"])
+    """processes; each holds the model once. `auto`: 4, but never more than half of the cores or memory ÷ 1.3 GB of what
+    the container may use, at least 1 (of a model whose exported weights are over 0.6 GB: memory ÷ their size and
+    0.7 GB); on CUDA one for each visible GPU. `serve --workers N` overrides it"""
     grace_s: float = Field(default=25, ge=0, allow_inf_nan=False, examples=["25"])
+    """how long a worker that stops works on the requests that it has"""
+    inference_timeout_s: float = Field(default=30, gt=0, allow_inf_nan=False, examples=["30"])
+    """how long the engine may take for one batch; then the worker is taken for hung and replaced"""
     max_memory_growth: int = Field(default=1024 * MIB, ge=0, examples=["1073741824"])
-    trace_image_hosts: bool = Field(default=False, examples=["false"])
+    """a worker that has grown by so many bytes since it was ready is replaced, without a failed request; 0: never"""
+
+    # Requests
+    max_body_bytes: int = Field(default=64 * MIB, ge=1, examples=["67108864"])
+    """larger request bodies are refused while they are read"""
+    max_batch_items: int = Field(default=256, ge=1, examples=["256"])
+    """how many texts and images a list route takes in one request; `/v1/embeddings` takes as many images, but 2,048
+    texts at least, into which OpenAI's clients split their lists"""
+    max_queue_items: int = Field(default=512, ge=1, examples=["512"])
+    """how many single texts, pictures to decode and pictures to embed may wait, each kind for itself, in each worker;
+    beyond it they get 503 with a `Retry-After` by the pace of the queue. Items of lists aren't counted: they wait
+    outside, and few at a time come in"""
+    request_timeout_s: float = Field(default=120, gt=0, allow_inf_nan=False, examples=["120"])
+    """how long a request may take once its body is read"""
+    cache_items: int = Field(default=10_000, ge=0, examples=["10000"])
+    """how many vectors of texts, and as many of pictures, each worker remembers: 2 to 3 kB each. They are found again
+    by a digest of what was embedded and of the embedding space; an image behind a URL is fetched again, and only
+    computed if it has changed. 0: none"""
+    header_timeout_s: float = Field(default=10, gt=0, allow_inf_nan=False, examples=["10"])
+    """how long a client may take to send a request's headers"""
+    body_timeout_s: float = Field(default=30, gt=0, allow_inf_nan=False, examples=["30"])
+    """how long it may take to send the body, which gets a second more for every 64 KiB that have arrived"""
+    max_connections: int = Field(default=4096, ge=1, examples=["4096"])
+    """connections that a worker has open at once; beyond it new ones get 503"""
+
+    # Images
+    allowed_image_hosts: CommaSeparated = Field(default=(), examples=["media.example.org,*.example.com"])
+    """comma-separated host names, in ASCII (`xn--…`); `*.example.org` stands for every name below it. Empty: any public
+    host"""
+    allow_private_networks: bool = Field(default=False, examples=["false"])
+    """`true` lets image URLs reach private and loopback addresses on any port, for compose networks and tests, and so
+    the service itself and whatever else listens there; never a cloud's metadata"""
+    max_image_bytes: int = Field(default=20 * MIB, ge=1, examples=["20971520"])
+    """larger images are refused while they are read. A worker holds eight times as much at once, or `MAX_BODY_BYTES` if
+    that is more; beyond it images get 503, texts don't"""
+    max_image_pixels: int = Field(default=50_000_000, ge=1, examples=["50000000"])
+    """larger pictures are refused before they are decoded"""
+    fetch_timeout_s: float = Field(default=15, gt=0, allow_inf_nan=False, examples=["15"])
+    """deadline of one image's download: waiting for a turn, name look-up, redirects, and up to three tries included"""
+    decode_timeout_s: float = Field(default=10, gt=0, allow_inf_nan=False, examples=["10"])
+    """how long decoding and resizing one image may take; then its process is killed and replaced"""
+
+    # What can be seen of it
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(default="INFO", examples=["INFO"])
+    """`DEBUG`, `INFO`, `WARNING`, `ERROR`, `CRITICAL`"""
     log_format: Literal["auto", "json", "console"] = Field(default="auto", examples=["json", "console"])
+    """`json` or `console`; `auto`: console on a terminal"""
+    trace_image_hosts: bool = Field(default=False, examples=["false"])
+    """whether image hosts are told of a request's [trace](#traces), by a `traceparent` header"""
     docs_enabled: bool = Field(default=True, examples=["true"])
+    """`/docs`, `/redoc`, `/openapi.json`"""
 
     @field_validator("auth_token", "admin_token", "metrics_token", "allowed_image_hosts", "cors_origins", mode="before")
     @classmethod
@@ -138,6 +216,31 @@ def architecture(model_name: str) -> str:
     if model_name in ALIASES:
         return ALIASES[model_name][0]
     return model_name if ":" in model_name else model_name.replace("/", "-")
+
+
+def traces_are_asked_for() -> bool:
+    """Whether OpenTelemetry's own variables ask for traces. Its SDK, which reads the rest of them, looks for no `.env`.
+
+    Raises:
+        SettingsError: they ask for another exporter or protocol than OTLP over HTTP.
+    """
+    _, disabled = _first_set("OTEL_SDK_DISABLED")
+    _, exporter = _first_set("OTEL_TRACES_EXPORTER")
+    _, endpoint = _first_set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    if disabled.lower() == "true" or exporter == "none" or not (exporter or endpoint):
+        return False
+    if exporter not in ("", "otlp"):
+        raise SettingsError(f"OTEL_TRACES_EXPORTER is wrong: {exporter} isn't there. Example: OTEL_TRACES_EXPORTER=otlp")
+    name, protocol = _first_set("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    if protocol not in ("", "http/protobuf"):
+        raise SettingsError(f"{name} is wrong: {protocol} isn't there. Example: {name}=http/protobuf")
+    return True
+
+
+def _first_set(*names: str) -> tuple[str, str]:
+    """The first of these variables that isn't empty, and its value."""
+    values = ((name, os.environ.get(name, "").strip()) for name in names)
+    return next((found for found in values if found[1]), ("", ""))
 
 
 def _in_one_line(error: ValidationError) -> str:

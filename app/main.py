@@ -7,16 +7,19 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
 from app.api import embed, errors, lists, metrics, openai, openapi, status
 from app.api.middleware import RequestContext
 from app.api.services import Services
 from app.api.shedding import Shedding
+from app.api.traced import Traced
 from app.auth import Tokens
-from app.config import Settings
+from app.config import Settings, traces_are_asked_for
 from app.embeddings import EmbeddingModel
 from app.embeddings.engines.choice import choose
 from app.embeddings.model import prepare
@@ -28,6 +31,9 @@ from app.resources import cores
 from app.serving import Embedder, Pictures
 from app.telemetry import logs
 
+if TYPE_CHECKING:
+    from app.telemetry.tracing import Traces
+
 logger = logging.getLogger(__name__)
 
 # A thread that has computed vectors waits so long for the event loop to let it go on, and the engine waits with it:
@@ -35,6 +41,8 @@ logger = logging.getLogger(__name__)
 SWITCH_INTERVAL_S = 0.0005
 # As many images of the largest size may be held at once, and always one body of the largest size.
 LARGE_IMAGES = 8
+# FastAPI's own traces have paths and queries in them, and looking whether they are wanted costs each request.
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 DESCRIPTION = "CLIP embeddings over HTTP: words and pictures in, L2-normalised vectors of one space out."
 
 
@@ -43,6 +51,7 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
 
     Raises:
         SettingsError: there is no token to protect it with.
+        StartError: traces are asked for, and nothing is installed that could send them.
     """
     tokens = Tokens(settings.auth_token)
 
@@ -55,7 +64,9 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
     embedder = Embedder(
         load, timeout_s=settings.request_timeout_s, inference_timeout_s=settings.inference_timeout_s, **limits
     )
-    fetcher = Fetcher(settings, user_agent=f"tate-embeddings/{__version__}")
+    traces = _traces()
+    passed_on = traces.passed_on if traces and settings.trace_image_hosts else dict
+    fetcher = Fetcher(settings, user_agent=f"tate-embeddings/{__version__}", passed_on=passed_on)
     decoders = Decoders(settings, threads or cores())
 
     @asynccontextmanager
@@ -65,18 +76,23 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MAX_CONNECTIONS, "look-up"))
         if settings.demonstration:
             logger.warning("%s is a demonstration: it knows generated pictures and no real ones", settings.model_name)
+        if traces:
+            traces.start()
         decoders.start()
         embedder.start()
         yield
         await embedder.stop()
         await decoders.close()
         await fetcher.close()
+        if traces:
+            await traces.stop()
 
     app = FastAPI(
         title="tate-embeddings",
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
+        telemetry=NO_TELEMETRY,
         # Included as routers, they would be gone through twice for each request.
         routes=[route for room in (status, metrics, embed, lists, openai) for route in room.router.routes],
         docs_url="/docs" if settings.docs_enabled else None,
@@ -91,7 +107,23 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
     openapi.complete(app)
     app.add_middleware(Shedding)
     app.add_middleware(RequestContext)
+    if traces:
+        app.add_middleware(Traced, traces=traces)
     return app
+
+
+def _traces() -> "Traces | None":
+    """What traces requests, if OpenTelemetry's variables ask for it; else nothing of that is imported."""
+    if not traces_are_asked_for():
+        return None
+    try:
+        from app.telemetry.tracing import Traces
+    except ImportError as error:
+        raise StartError(
+            f"OpenTelemetry's variables ask for traces, but {error.name} isn't installed; "
+            "install opentelemetry-sdk and opentelemetry-exporter-otlp-proto-http, or set OTEL_SDK_DISABLED=true"
+        ) from error
+    return Traces()
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -93,6 +93,7 @@ class RequestContext:
                 lane=account.lane,
                 **{f"{stage}_ms": round(ms, 1) for stage, ms in account.stages.items()},
                 **{f"cache_{outcome}": count for outcome, count in account.lookups.items()},
+                **({"trace_id": scope["trace_id"]} if "trace_id" in scope else {}),
             )
 
 

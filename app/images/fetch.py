@@ -7,7 +7,7 @@ at each redirect; `retries.py` says what is tried again. One deadline covers all
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
@@ -37,7 +37,14 @@ TEMPORARY = (408, 425, 429)
 class Fetcher:
     """Fetches images over one pool of connections."""
 
-    def __init__(self, settings: Settings, user_agent: str, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        user_agent: str,
+        clock: Clock | None = None,
+        passed_on: Callable[[], dict[str, str]] = dict,
+    ) -> None:
+        """Fetch by these settings; `passed_on` gives headers that the current request has for image hosts."""
         self._rules = UrlRules(settings)
         self._max_bytes = settings.max_image_bytes
         self._timeout_s = settings.fetch_timeout_s
@@ -55,6 +62,7 @@ class Fetcher:
             network_backend=GuardedBackend(private=settings.allow_private_networks),
         )
         self._headers = {"User-Agent": user_agent, "Accept": "image/*", "Accept-Encoding": "identity"}
+        self._passed_on = passed_on
         # An address that doesn't answer leaves time for another, and for another try.
         self._timeout = httpx.Timeout(self._timeout_s, connect=self._timeout_s / TRIES)
 
@@ -107,7 +115,8 @@ class Fetcher:
 
     @asynccontextmanager
     async def _answer(self, url: httpx.URL) -> AsyncIterator[httpx.Response]:
-        request = httpx.Request("GET", url, headers=self._headers, extensions={"timeout": self._timeout.as_dict()})
+        headers = self._headers | self._passed_on()
+        request = httpx.Request("GET", url, headers=headers, extensions={"timeout": self._timeout.as_dict()})
         response = await self._transport.handle_async_request(request)
         try:
             yield response

@@ -139,9 +139,10 @@ class Scheduler(Generic[Item, Result]):
             if waiting.begun is None:
                 self._show_waiting()
             else:
-                timings.longest("queue", waiting.begun - waiting.since)
+                computing_s = loop.time() - waiting.begun
+                timings.longest("queue", waiting.begun - waiting.since, computing_s)
                 # A list is computed side by side: what it takes are its shares of the batches.
-                timings.record(self._stage, (loop.time() - waiting.begun) / (1 if single else waiting.among))
+                timings.record(self._stage, computing_s, 1 if single else waiting.among)
 
     def _fill_streams(self) -> None:
         while self._idle_streams and (batch := self._next_batch()):

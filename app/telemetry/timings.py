@@ -3,7 +3,7 @@
 The stages are `fetch`, `decode`, `queue`, `infer` and `cache`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,7 +19,11 @@ class Account:
     lookups: dict[str, int] = field(default_factory=dict)
 
 
+# Is told a stage's name, how many seconds it took, and how many seconds ago it ended.
+Watcher = Callable[[str, float, float], None]
+
 _account: ContextVar[Account | None] = ContextVar("account", default=None)
+_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 
 def begin() -> Account:
@@ -29,15 +33,22 @@ def begin() -> Account:
     return account
 
 
-def record(stage: str, seconds: float) -> None:
-    """Add to a stage of the current request, if there is one."""
+def watch(watcher: Watcher) -> None:
+    """Let somebody see each stage of the current request by itself."""
+    _watcher.set(watcher)
+
+
+def record(stage: str, seconds: float, among: int = 1) -> None:
+    """Add to a stage of the current request, if there is one, its share of what was done for so many at once."""
+    _show(stage, seconds, 0.0)
     account = _account.get()
     if account is not None:
-        account.stages[stage] = account.stages.get(stage, 0.0) + seconds * 1000
+        account.stages[stage] = account.stages.get(stage, 0.0) + seconds * 1000 / among
 
 
-def longest(stage: str, seconds: float) -> None:
+def longest(stage: str, seconds: float, ago_s: float = 0.0) -> None:
     """Let a stage of the current request be at least this long: what waits side by side isn't added up."""
+    _show(stage, seconds, ago_s)
     account = _account.get()
     if account is not None:
         account.stages[stage] = max(account.stages.get(stage, 0.0), seconds * 1000)
@@ -55,6 +66,12 @@ def looked_up(outcome: str) -> None:
     account = _account.get()
     if account is not None:
         account.lookups[outcome] = account.lookups.get(outcome, 0) + 1
+
+
+def _show(stage: str, seconds: float, ago_s: float) -> None:
+    watcher = _watcher.get()
+    if watcher is not None:
+        watcher(stage, seconds, ago_s)
 
 
 @contextmanager
