@@ -31,7 +31,7 @@ Device = Literal["cpu", "cuda", "mps"]
 Precision = Literal["float32", "bfloat16", "float16"]
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
-A_TOKEN = "<the output of: openssl rand -hex 32>"
+RANDOM = "<the output of: openssl rand -hex 32>"
 
 
 class Settings(BaseSettings):
@@ -50,12 +50,12 @@ class Settings(BaseSettings):
     )
 
     # Who may call
-    auth_token: CommaSeparated = Field(default=(), repr=False, examples=[A_TOKEN])
+    auth_token: CommaSeparated = Field(default=(), repr=False, examples=[RANDOM])
     """shared secret; several, comma-separated, while one is being replaced. A short one is warned of"""
-    admin_token: CommaSeparated = Field(default=(), repr=False, examples=[A_TOKEN])
+    admin_token: CommaSeparated = Field(default=(), repr=False, examples=[RANDOM])
     """if set, the only token for the routes that change an index; several, comma-separated. Unset, `AUTH_TOKEN` opens
     these too"""
-    metrics_token: CommaSeparated = Field(default=(), repr=False, examples=[A_TOKEN])
+    metrics_token: CommaSeparated = Field(default=(), repr=False, examples=[RANDOM])
     """if set, the only token for `/metrics`; several, comma-separated. Unset, `AUTH_TOKEN` opens that too"""
     rate_limit: str = Field(default="", examples=["600/minute"])
     """how many requests each token may make, such as `600/minute`; beyond it 429 with `Retry-After`. Empty: as many as
@@ -66,8 +66,8 @@ class Settings(BaseSettings):
     # The model
     model_name: str = Field(default="ViT-B-32", min_length=1, examples=["ViT-B-32"])
     """an OpenCLIP architecture. `/` reads as `-`; `local-dir:` and `hf-hub:` names work as in OpenCLIP;
-    `openai/clip-vit-base-patch32` stands for `ViT-B-32` with the weights `openai`. `tiny-gallery` is the demonstration's
-    model, which ships in the package. [Which one to choose](#many-languages)"""
+    `openai/clip-vit-base-patch32` stands for `ViT-B-32` with the weights `openai`. `tiny-gallery` is the
+    demonstration's model, which ships in the package. [Which one to choose](#many-languages)"""
     pretrained: str = Field(default="laion2b_s34b_b79k", min_length=1, examples=["laion2b_s34b_b79k"])
     """a tag of that architecture, or the path of a checkpoint file; `bundled` for `tiny-gallery`, where it may be left
     out; for the M-CLIP pair a tag of its image tower, `laion400m_e32` if it's left out"""
@@ -230,10 +230,10 @@ def traces_are_asked_for() -> bool:
     if disabled.lower() == "true" or exporter == "none" or not (exporter or endpoint):
         return False
     if exporter not in ("", "otlp"):
-        raise SettingsError(f"OTEL_TRACES_EXPORTER is wrong: {exporter} isn't there. Example: OTEL_TRACES_EXPORTER=otlp")
+        raise SettingsError(f"OTEL_TRACES_EXPORTER is wrong: not {exporter}, but otlp or none is there")
     name, protocol = _first_set("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
     if protocol not in ("", "http/protobuf"):
-        raise SettingsError(f"{name} is wrong: {protocol} isn't there. Example: {name}=http/protobuf")
+        raise SettingsError(f"{name} is wrong: not {protocol}, but http/protobuf is there")
     return True
 
 

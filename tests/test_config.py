@@ -1,9 +1,10 @@
 """Settings: what they are without an environment, and how a wrong one is told."""
 
+import os
 from pathlib import Path
 
 import pytest
-from app.config import MULTILINGUAL_PAIR, Settings, architecture
+from app.config import MULTILINGUAL_PAIR, Settings, architecture, traces_are_asked_for
 from app.errors import SettingsError
 
 
@@ -134,3 +135,53 @@ def test_the_multilingual_pair_brings_the_weights_of_its_image_tower_and_takes_o
     assert architecture(pair.model_name) == MULTILINGUAL_PAIR
     for weights in ("laion400m_e31", str(tmp_path / "image-tower.pt")):
         assert Settings.load(model_name=MULTILINGUAL_PAIR, pretrained=weights).pretrained == weights
+
+
+@pytest.fixture
+def _no_variables_of_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("_no_variables_of_opentelemetry")
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, False),
+        ({"OTEL_SERVICE_NAME": "mine"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces"}, True),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, True),
+        ({"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, False),
+        ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_SDK_DISABLED": "true"}, False),
+        ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_SDK_DISABLED": "false"}, True),
+        ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, True),
+    ],
+)
+def test_opentelemetry_s_own_variables_ask_for_traces(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: bool
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert traces_are_asked_for() is expected
+
+
+@pytest.mark.usefixtures("_no_variables_of_opentelemetry")
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OTEL_TRACES_EXPORTER": "jaeger"},
+        {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_TRACES_EXPORTER": "otlp"},
+        {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317"},
+    ],
+)
+def test_a_way_to_send_traces_that_is_not_there_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=f"^{next(iter(variables))} is wrong: "):
+        traces_are_asked_for()

@@ -12,6 +12,7 @@ import respx
 from app.config import Settings
 from app.errors import HungUp, ServiceError
 from starlette.testclient import TestClient
+from tools.write_configuration import written
 
 from tests.conftest import TOKEN
 from tests.test_endpoints import as_png, painting
@@ -139,6 +140,22 @@ def test_every_setting_is_described() -> None:
     assert described == {name.upper() for name in Settings.model_fields}
 
 
+def test_the_page_of_the_settings_is_what_the_settings_say() -> None:
+    assert CONFIGURATION == written(CONFIGURATION), "run 'make docs'"
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_every_heading_that_is_linked_to_exists() -> None:
+    for name in ("README.md", "docs/configuration.md", "docs/troubleshooting.md"):
+        for page, heading in re.findall(r"\]\(([\w./]*)#([\w-]+)\)", (ROOT / name).read_text("utf-8")):
+            linked = (ROOT / name).parent / page if page else ROOT / name
+            headings = re.findall(r"^#+ (.*)$", linked.read_text("utf-8"), re.M)
+            assert heading in {text.lower().replace(" ", "-") for text in headings}
+
+
 def test_the_example_of_a_dot_env_file_names_only_settings() -> None:
     named = re.findall(r"^#? ?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.M)
 
@@ -154,8 +171,7 @@ def test_every_test_that_the_threats_name_exists() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["README.md", "AI_CONTEXT.md", "CHANGELOG.md"]
-    + [f"docs/{page}.md" for page in ("api", "configuration", "examples", "security")],
+    ["README.md", "AI_CONTEXT.md", "CHANGELOG.md", *(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))],
 )
 def test_every_link_between_documents_leads_somewhere(name: str) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text("utf-8"))

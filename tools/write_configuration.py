@@ -15,6 +15,7 @@ IN_WORDS = {"auth_token": "required to serve", "model_cache_dir": "the user's ca
 
 
 def main() -> None:
+    """Write the page anew."""
     PAGE.write_text(written(PAGE.read_text("utf-8")), "utf-8")
 
 

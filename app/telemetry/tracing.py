@@ -33,6 +33,7 @@ CONTEXT = TraceContextTextMapPropagator()
 
 _current: ContextVar["Trace | None"] = ContextVar("trace", default=None)
 
+
 class Trace:
     """One request's part in a trace: its span, and the stages below it."""
 
@@ -67,7 +68,7 @@ class Trace:
         self._tracer.start_span(name, parent, start_time=ended - int(seconds * 1e9)).end(ended)
 
     def end(self, method: str, route: str | None, status: int, code: str | None, request_id: str | None) -> None:
-        """The request was answered, or was given up (status 0)."""
+        """The request was answered, or was cut off (status 0)."""
         span = self._span
         span.update_name(f"{_span_method(method)} {route}" if route else _span_method(method))
         told = {
@@ -79,7 +80,7 @@ class Trace:
             "embeddings.stages_left_out": max(0, self._stages - MOST_STAGES) or None,
         }
         span.set_attributes({name: value for name, value in told.items() if value is not None})
-        if status >= 500:
+        if not 0 < status < 500:
             span.set_status(StatusCode.ERROR)
         span.end()
 

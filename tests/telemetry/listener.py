@@ -67,7 +67,7 @@ def attributes(pairs: Any) -> dict[str, Any]:
     """The attributes of a span or of a resource."""
 
     def value(pair: KeyValue) -> Any:
-        return getattr(pair.value, pair.value.WhichOneof("value"))
+        return getattr(pair.value, pair.value.WhichOneof("value") or "")
 
     return {pair.key: value(pair) for pair in pairs}
 

@@ -49,9 +49,11 @@ def service(collector: Listener, folder: Path) -> Iterator[httpx.Client]:
 def serve(folder: Path, **environment: str) -> Iterator[httpx.Client]:
     """A service on the bundled model, and a client of it."""
     usual = {"ALLOW_PRIVATE_NETWORKS": "true", "OTEL_BSP_SCHEDULE_DELAY": BRIEFLY_MS, "LOG_FORMAT": "json"}
-    with running(folder, **usual | environment) as instance:
-        with httpx.Client(base_url=instance.url, headers=AUTHORIZED, timeout=30) as client:
-            yield client
+    with (
+        running(folder, **usual | environment) as instance,
+        httpx.Client(base_url=instance.url, headers=AUTHORIZED, timeout=30) as client,
+    ):
+        yield client
 
 
 def traced(trace_id: str, sampled: bool = True) -> dict[str, str]:
@@ -67,9 +69,7 @@ def lines(log: Path) -> list[dict[str, Any]]:
 def test_a_request_is_a_span_below_its_caller_s_with_its_stages(service: httpx.Client, collector: Listener) -> None:
     trace_id = "a" * 32
 
-    service.post(
-        "/embed-text?q=1", json={"query": "a stormy sea"}, headers=traced(trace_id) | {"X-Request-ID": "mine"}
-    )
+    service.post("/embed-text?q=1", json={"query": "a stormy sea"}, headers=traced(trace_id) | {"X-Request-ID": "mine"})
 
     request, *stages = collector.spans(trace_id)
     assert request.name == "POST /embed-text"
@@ -134,7 +134,9 @@ def test_a_failure_has_its_code_and_is_an_error_only_if_it_is_not_the_caller_s(
 
 
 @pytest.mark.slow
-def test_neither_an_odd_method_nor_a_path_without_a_route_names_a_span(service: httpx.Client, collector: Listener) -> None:
+def test_neither_an_odd_method_nor_a_path_without_a_route_names_a_span(
+    service: httpx.Client, collector: Listener
+) -> None:
     trace_id = "e" * 32
 
     service.request("PURGE", "/a-path-of-no-route", headers=traced(trace_id))
