@@ -141,7 +141,7 @@ def test_every_setting_is_described() -> None:
 
 
 def test_the_page_of_the_settings_is_what_the_settings_say() -> None:
-    assert CONFIGURATION == written(CONFIGURATION), "run 'make docs'"
+    assert written(CONFIGURATION) == CONFIGURATION, "run 'make docs'"
 
 
 def test_every_setting_says_what_it_is_for() -> None:
