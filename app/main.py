@@ -30,6 +30,7 @@ from app.images.fetch import MAX_CONNECTIONS, Fetcher
 from app.resources import cores
 from app.serving import Embedder, Pictures
 from app.telemetry import logs
+from app.telemetry.metrics import served
 
 if TYPE_CHECKING:
     from app.telemetry.tracing import Traces
@@ -56,9 +57,18 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
     tokens = Tokens(settings.auth_token)
 
     def load() -> EmbeddingModel:
-        return EmbeddingModel(
+        model = EmbeddingModel(
             settings.model_name, settings.pretrained, settings=settings, device_index=device_index, threads=threads
         )
+        served(
+            model=settings.model_name,
+            pretrained=settings.pretrained,
+            space=model.space,
+            engine=model.engine.name,
+            precision=model.engine.precision,
+            device=model.engine.device,
+        )
+        return model
 
     limits = {"max_queue": settings.max_queue_items, "cache_items": settings.cache_items}
     embedder = Embedder(

@@ -41,6 +41,7 @@ SCENARIOS = {
     "fast_decoding": apart,
     "lists": here,
     "footprint": here,
+    "observing": here,
 }
 
 

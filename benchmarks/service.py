@@ -59,7 +59,13 @@ class Service:
 
 @contextmanager
 def ours(
-    conditions: Conditions, precision: str, *, cache_items: int = 0, cpus: Set[int] | None = None
+    conditions: Conditions,
+    precision: str,
+    *,
+    cache_items: int = 0,
+    cpus: Set[int] | None = None,
+    log_level: str = "WARNING",
+    module: str = "app.cli",
 ) -> Iterator[Service]:
     """Our service in one worker, on these CPUs or on all. It may fetch from loopback."""
     port = _unused_port()
@@ -74,13 +80,13 @@ def ours(
         "MODEL_CACHE_DIR": str(conditions.cache),
         "ALLOW_PRIVATE_NETWORKS": "true",
         "CACHE_ITEMS": str(cache_items),
-        "LOG_LEVEL": "WARNING",
+        "LOG_LEVEL": log_level,
     }
 
     def is_ready(client: httpx.Client) -> bool:
         return client.get("/health").status_code == httpx.codes.OK
 
-    command = [sys.executable, "-m", "app.cli", "serve"]
+    command = [sys.executable, "-m", module, "serve"]
     with _running(f"ours, {precision}", command, environment, port, is_ready, cpus) as service:
         yield service
 

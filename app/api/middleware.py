@@ -12,7 +12,7 @@ from structlog.contextvars import bind_contextvars
 
 from app.api.errors import answer
 from app.api.shedding import QUERIES
-from app.errors import HungUp, Internal, NotReady
+from app.errors import HungUp, Internal, NotReady, ServiceError
 from app.telemetry import metrics, timings
 
 logger: structlog.typing.FilteringBoundLogger = structlog.get_logger("app.requests")
@@ -62,19 +62,12 @@ class RequestContext:
 
         try:
             await self.app(scope, receive_and_count, send_with_headers)
-        except asyncio.CancelledError:  # the service has waited long enough for this request, and stops
-            if status:
-                raise
-            scope["error_code"] = NotReady.code
-            failure = answer(NotReady("The service has stopped; another may take this request."), scope["path"])
-            await failure(scope, receive, send_with_headers)
-        except Exception:
-            logging.getLogger(__name__).exception("a defect")
-            scope["error_code"] = Internal.code
+        except (Exception, asyncio.CancelledError) as error:
+            failure = _failure(error)
+            scope["error_code"] = failure.code
             if status:
                 raise  # half an answer is out; the server closes the connection
-            failure = answer(Internal(), scope["path"])
-            await failure(scope, receive, send_with_headers)
+            await answer(failure, scope["path"])(scope, receive, send_with_headers)
         finally:
             seconds = perf_counter() - started
             route = _route(scope)
@@ -95,6 +88,14 @@ class RequestContext:
                 **{f"cache_{outcome}": count for outcome, count in account.lookups.items()},
                 **({"trace_id": scope["trace_id"]} if "trace_id" in scope else {}),
             )
+
+
+def _failure(error: BaseException) -> ServiceError:
+    """What is answered where nobody has caught an error."""
+    if isinstance(error, asyncio.CancelledError):  # the service stops, and has waited long enough for this request
+        return NotReady("The service has stopped; another may take this request.")
+    logging.getLogger(__name__).exception("a defect")
+    return Internal()
 
 
 def _request_id(scope: Scope) -> str:

@@ -3,6 +3,8 @@
 import logging
 import math
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from app.embeddings.prepared import find
 from app.resources import cores, gpus, memory
 from app.serving.arbiter import Arbiter
 from app.serving.worker import Worker
+from app.telemetry import metrics
 
 MOST_WORKERS = 4
 BYTES_PER_WORKER = 1_300_000_000
@@ -66,6 +69,7 @@ class Processes(BaseApplication):
         self._workers = workers
         self._make_app = make_app
         self._place = 0
+        self._numbers = Path()  # where workers keep what they count
         super().__init__()
 
     def load_config(self) -> None:
@@ -78,19 +82,25 @@ class Processes(BaseApplication):
             "timeout": SILENCE_S,
             "keepalive": KEEP_ALIVE_S,
             "control_socket_disable": True,
-            # Workers show that they live through a file, and the disk may be read-only.
-            "worker_tmp_dir": str(SHARED_MEMORY) if os.access(SHARED_MEMORY, os.W_OK) else None,
+            "worker_tmp_dir": _memory(),  # for the files through which workers show that they live
             "proc_name": "tate-embeddings",
             "logger_class": "app.serving.processes.Logger",
             "pre_fork": _take_place,
             "post_fork": self._in_worker,
+            "child_exit": self._after_worker,
         }
         for name, value in options.items():
             self.cfg.set(name, value)
 
     def run(self) -> None:
         """Serve until a signal ends it."""
-        Arbiter(self).run()
+        number = os.getpid()
+        self._numbers = Path(tempfile.mkdtemp(prefix="tate-embeddings-", dir=_memory()))
+        try:
+            Arbiter(self).run()
+        finally:
+            if os.getpid() == number:  # workers, which are forked from it, come here too
+                shutil.rmtree(self._numbers)
 
     def load(self) -> Any:
         """The application, made in the worker itself."""
@@ -102,6 +112,18 @@ class Processes(BaseApplication):
         self._place = worker.place
         worker.others = [*arbiter.WORKERS.values()]
         worker.stopping = arbiter.stopping
+        worker.numbers = self._numbers
+        metrics.share(self._numbers, worker.place)
+        metrics.worker_started(worker.place)
+
+    def _after_worker(self, _: Any, worker: Any) -> None:
+        """Called when a worker has ended."""
+        metrics.forget(self._numbers, worker.place)
+
+
+def _memory() -> str | None:
+    """Where files lie in memory, if there is such a place."""
+    return str(SHARED_MEMORY) if os.access(SHARED_MEMORY, os.W_OK) else None
 
 
 def _take_place(arbiter: Any, worker: Any) -> None:

@@ -4,9 +4,11 @@ import asyncio
 import logging
 import math
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from random import SystemRandom
 from time import monotonic
 from typing import Any, ClassVar
@@ -20,6 +22,7 @@ from app.resources import resident
 from app.serving.embedder import Embedder, State
 from app.serving.protocol import BoundedProtocol
 from app.serving.shared import Flag
+from app.telemetry import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +113,7 @@ class Worker(UvicornWorker):
         self.place = 0
         self.stopping = Flag()
         self.others: list[Worker] = []
+        self.numbers = Path()
 
     def handle_exit(self, *_: Any) -> None:
         """What gunicorn sends when it is interrupted itself, and uvicorn doesn't know: an ordinary stop."""
@@ -138,15 +142,19 @@ class Worker(UvicornWorker):
         while True:
             self.notify()
             if os.getppid() != self.ppid:  # its arbiter was killed, and it would hold the port for ever
+                shutil.rmtree(self.numbers, ignore_errors=True)
                 os.kill(os.getpid(), signal.SIGTERM)
+            healthy, memory = embedder.state is State.HEALTHY, resident()
+            metrics.worker_ready(healthy)
+            metrics.worker_memory(memory)
             if embedder.hung:
                 await asyncio.sleep(LAST_WORDS_S)
                 os._exit(FAILED)  # the thread in which it hangs would keep the process
-            if embedder.state is State.HEALTHY and not self.ready:
+            if healthy and not self.ready:
                 self.ready.raise_()
                 if most_growth:
-                    most_memory = resident() + most_growth * SystemRandom().uniform(1 - JITTER, 1 + JITTER)
-            if resident() > most_memory and not self.outdated:
-                logger.warning("this worker has grown to %d bytes and will be replaced", resident())
+                    most_memory = memory + most_growth * SystemRandom().uniform(1 - JITTER, 1 + JITTER)
+            if memory > most_memory and not self.outdated:
+                logger.warning("this worker has grown to %d bytes and will be replaced", memory)
                 self.outdated.raise_()
             await asyncio.sleep(LOOK_EVERY_S)

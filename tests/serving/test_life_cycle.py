@@ -200,6 +200,50 @@ def test_a_worker_that_has_grown_is_replaced_without_a_failed_request(start: Sta
     assert "has grown" in service.log.read_text()
 
 
+def numbers(service: Service) -> dict[str, float]:
+    """What all workers have counted together."""
+    page = service.client.get("/metrics", headers=AUTHORIZED).text
+    found = (line.rpartition(" ") for line in page.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in found}
+
+
+def test_numbers_are_those_of_all_workers_and_outlive_them(start: Start) -> None:
+    answered = 'embeddings_requests_total{code="",route="/embed-text",status="200"}'
+
+    with start(TWO) as service:
+        service.until(lambda: ready(numbers(service)) == 2)
+        for text in range(20):
+            assert ask(service, f"text {text}").status_code == 200
+        before = numbers(service)
+        os.kill(service.children()[0], signal.SIGKILL)
+        service.until(lambda: sum(starts(numbers(service))) == 3)
+        service.until(lambda: ready(numbers(service)) == 2)
+        assert ask(service, "one more").status_code == 200
+        after = numbers(service)
+        (folder,) = {Path(file).parent for file in files_of(service.children()[0]) if file.endswith(".db")}
+
+    assert (before[answered], after[answered]) == (20, 21)
+    assert starts(before) == [1, 1]
+    assert sorted(starts(after)) == [1, 2]
+    assert not folder.exists()
+
+
+def files_of(process: int) -> list[str]:
+    """The files that a process has mapped."""
+    lines = Path(f"/proc/{process}/maps").read_text().splitlines()
+    return [fields[5] for fields in (line.split(maxsplit=5) for line in lines) if len(fields) > 5]
+
+
+def ready(numbers: dict[str, float]) -> float:
+    """How many workers can embed."""
+    return sum(value for name, value in numbers.items() if name.startswith("embeddings_worker_ready"))
+
+
+def starts(numbers: dict[str, float]) -> list[float]:
+    """How often each worker was started."""
+    return [value for name, value in numbers.items() if name.startswith("embeddings_worker_starts_total")]
+
+
 def test_workers_end_when_the_process_that_started_them_is_killed(start: Start) -> None:
     with start(TWO) as service:
         workers = service.children()

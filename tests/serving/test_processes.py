@@ -79,7 +79,7 @@ def test_threads_are_divided_among_the_workers(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(processes, "cores", lambda: 8)
     made: list[tuple[int, int]] = []
     service = Processes(Settings.load(), workers, lambda place, threads: made.append((place, threads)))
-    service._in_worker(SimpleNamespace(WORKERS={}, stopping=None), SimpleNamespace(place=workers - 1))
+    service._place = workers - 1
 
     service.load()
 

@@ -159,7 +159,7 @@ def test_a_caller_who_has_hung_up_has_no_200() -> None:
 def test_a_request_that_ends_with_the_service_has_a_status() -> None:
     line = asked(cut_off)
 
-    assert (line["status"], line["code"]) == (500, "internal")
+    assert (line["status"], line["code"]) == (503, "not_ready")
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
