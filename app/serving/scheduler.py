@@ -84,6 +84,7 @@ class Scheduler(Generic[Item, Result]):
         self._idle_streams = batching.streams
         self._waiting: defaultdict[int, dict[_Waiting[Item, Result], None]] = defaultdict(dict)
         self._singles_waiting = 0
+        self._all_waiting = 0
         self._shown_waiting = 0
         # Of each urgency, so that lists wait for no list that is less urgent.
         self._windows: defaultdict[int, asyncio.Semaphore] = defaultdict(
@@ -95,7 +96,7 @@ class Scheduler(Generic[Item, Result]):
     @property
     def waiting(self) -> int:
         """How many items wait for their turn."""
-        return sum(map(len, self._waiting.values()))
+        return self._all_waiting
 
     def check_room(self) -> None:
         """See whether one more item would be taken.
@@ -129,6 +130,7 @@ class Scheduler(Generic[Item, Result]):
         waiting = _Waiting(item, urgency, single, self._batching.size(item), loop.time(), loop.create_future())
         self._waiting[urgency][waiting] = None
         self._singles_waiting += single
+        self._all_waiting += 1
         timings.queued(urgency)
         loop.call_soon(self._fill_streams)  # what is submitted together is to be computed together
         try:
@@ -154,9 +156,9 @@ class Scheduler(Generic[Item, Result]):
 
     def _show_waiting(self) -> None:
         """Let operators see how many wait. Where an idle stream takes what comes, there is nothing to be seen."""
-        if self._shown_waiting != (now := self.waiting):
-            self._shown_waiting = now
-            metrics.waiting(self._queue, now)
+        if self._shown_waiting != self._all_waiting:
+            self._shown_waiting = self._all_waiting
+            metrics.waiting(self._queue, self._all_waiting)
 
     def _next_batch(self) -> list[_Waiting[Item, Result]]:
         """The first of the most urgent, and of those that are as urgent the ones most like it in size."""
@@ -182,6 +184,7 @@ class Scheduler(Generic[Item, Result]):
         if waiting in lane:
             del lane[waiting]
             self._singles_waiting -= waiting.single
+            self._all_waiting -= 1
 
     async def _run(self, batch: list[_Waiting[Item, Result]]) -> None:
         loop = asyncio.get_running_loop()
