@@ -1,8 +1,9 @@
 """Settings: the one place that reads the environment."""
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from platformdirs import user_cache_path
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -32,6 +33,15 @@ Precision = Literal["float32", "bfloat16", "float16"]
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
 RANDOM = "<the output of: openssl rand -hex 32>"
+# As browsers send it: no path, no user, no upper case.
+ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@*\s]+")
+
+
+class RateLimit(NamedTuple):
+    """So many requests in so many seconds."""
+
+    requests: int
+    seconds: int
 
 
 class Settings(BaseSettings):
@@ -57,9 +67,10 @@ class Settings(BaseSettings):
     these too"""
     metrics_token: CommaSeparated = Field(default=(), repr=False, examples=[RANDOM])
     """if set, the only token for `/metrics`; several, comma-separated. Unset, `AUTH_TOKEN` opens that too"""
-    rate_limit: str = Field(default="", examples=["600/minute"])
-    """how many requests each token may make, such as `600/minute`; beyond it 429 with `Retry-After`. Empty: as many as
-    it likes"""
+    rate_limit: Annotated[RateLimit | None, NoDecode] = Field(default=None, examples=["600/minute"])
+    """how many requests for vectors each token may make, such as `600/minute`: so many at once, and then again as many
+    evenly over each minute; beyond it 429 with `Retry-After`. Each worker lets its part of them through. Empty: as many
+    as it likes"""
     cors_origins: CommaSeparated = Field(default=(), examples=["https://www.example.org"])
     """comma-separated origins whose pages may call the service from a browser, or `*`. Empty: none"""
 
@@ -159,6 +170,30 @@ class Settings(BaseSettings):
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        values = tuple(value.lower() for value in values)
+        for value in values:
+            if not ORIGIN.fullmatch(value):
+                raise PydanticCustomError("origin", "'{value}' is no origin, or more than that", {"value": value})
+        return values
+
+    @field_validator("rate_limit", mode="before")
+    @classmethod
+    def _rate(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        from limits import parse_many  # which takes a fifth of a second, and most have no use for it
+
+        try:
+            (limit,) = parse_many(value)
+        except ValueError:
+            raise PydanticCustomError("rate", "it must be a number of requests, '/', and a time") from None
+        if not limit.amount:
+            raise PydanticCustomError("rate", "it would let no request through")
+        return RateLimit(limit.amount, limit.get_expiry())
 
     @field_validator("workers", "engine", "device", "precision", "decoding", "log_format", mode="before")
     @classmethod

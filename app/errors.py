@@ -4,7 +4,7 @@
     ├── InvalidRequest
     │   └── UndecodableBody     400, where the others of this family are 422
     ├── Unauthorized
-    ├── NotFound, UnknownModel, MethodNotAllowed, TooLarge, UnsupportedMediaType
+    ├── NotFound, UnknownModel, MethodNotAllowed, TooLarge, UnsupportedMediaType, RateLimited
     ├── ImageError              an image that can't be used; retrying is useless
     │   ├── UrlForbidden, ImageNotFound, ImageUnusable
     │   └── NotAnImage, UnsupportedFormat, ImageCorrupt, ImageTooManyPixels
@@ -104,6 +104,17 @@ class UnsupportedMediaType(ServiceError):
 
     status = 415
     code = "unsupported_media_type"
+
+
+class RateLimited(ServiceError):
+    """More requests came with one token than it may make."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("This token has made more requests than it may; see Retry-After.")
+        self.retry_after_s = retry_after_s
 
 
 class ImageError(ServiceError):

@@ -13,12 +13,14 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
-from app.api import embed, errors, lists, metrics, openai, openapi, status
+from app.api import embed, errors, lists, metrics, openai, openapi, pages, status
+from app.api.browsers import NoSniffing, allow_origins
 from app.api.middleware import RequestContext
+from app.api.rates import Rates
 from app.api.services import Services
 from app.api.shedding import Shedding
 from app.api.traced import Traced
-from app.auth import Tokens
+from app.auth import tokens_of
 from app.config import Settings, traces_are_asked_for
 from app.embeddings import EmbeddingModel
 from app.embeddings.engines.choice import choose
@@ -47,14 +49,14 @@ NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": Fal
 DESCRIPTION = "CLIP embeddings over HTTP: words and pictures in, L2-normalised vectors of one space out."
 
 
-def create_app(settings: Settings, *, device_index: int = 0, threads: int | None = None) -> FastAPI:
-    """The application for one worker. Its model begins to load when the application starts.
+def create_app(settings: Settings, *, device_index: int = 0, threads: int | None = None, workers: int = 1) -> FastAPI:
+    """The application for one of so many workers. Its model begins to load when the application starts.
 
     Raises:
         SettingsError: there is no token to protect it with.
         StartError: traces are asked for, and nothing is installed that could send them.
     """
-    tokens = Tokens(settings.auth_token)
+    tokens = tokens_of(settings)
 
     def load() -> EmbeddingModel:
         model = EmbeddingModel(
@@ -105,20 +107,26 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
         telemetry=NO_TELEMETRY,
         # Included as routers, they would be gone through twice for each request.
         routes=[route for room in (status, metrics, embed, lists, openai) for route in room.router.routes],
-        docs_url="/docs" if settings.docs_enabled else None,
-        redoc_url="/redoc" if settings.docs_enabled else None,
+        docs_url=None,
+        redoc_url=None,
         openapi_url="/openapi.json" if settings.docs_enabled else None,
     )
     app.state.tokens = tokens
+    app.state.rates = Rates(settings.rate_limit, workers) if settings.rate_limit else None
     image_bytes = ByteBudget(max(LARGE_IMAGES * settings.max_image_bytes, settings.max_body_bytes))
     pictures = Pictures(embedder, fetcher, decoders, image_bytes, timeout_s=settings.request_timeout_s, **limits)
     app.state.services = Services(settings, embedder, pictures, image_bytes, started=time.time())
     errors.install(app)
     openapi.complete(app)
+    if settings.docs_enabled:
+        pages.add_documentation(app)
     app.add_middleware(Shedding)
     app.add_middleware(RequestContext)
     if traces:
         app.add_middleware(Traced, traces=traces)
+    if settings.cors_origins:
+        allow_origins(app, settings.cors_origins)
+    app.add_middleware(NoSniffing)
     return app
 
 

@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,21 @@ def resident(root: Path = SYSTEM) -> int:
         return int((root / "proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
+
+
+def allow_open_files(count: int) -> int:
+    """Let this process, and those that it starts from now on, have so many files open at once, connections included.
+
+    Returns:
+        How many they may have, which is less if the system's hard limit is lower.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return count
+    most = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return max(soft, most)
 
 
 @functools.cache

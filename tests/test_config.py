@@ -71,6 +71,16 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
         ("LOG_LEVEL", "LOUD"),
         ("LOG_FORMAT", "xml"),
         ("DOCS_ENABLED", "2"),
+        ("HEADER_TIMEOUT_S", "0"),
+        ("MAX_CONNECTIONS", "0"),
+        ("RATE_LIMIT", "600"),
+        ("RATE_LIMIT", "0/minute"),
+        ("RATE_LIMIT", "10/fortnight"),
+        ("RATE_LIMIT", "1/second, 10/minute"),
+        ("CORS_ORIGINS", "www.example.org"),
+        ("CORS_ORIGINS", "https://www.example.org/"),
+        ("CORS_ORIGINS", "https://www.example.org/page"),
+        ("CORS_ORIGINS", "https://*.example.org"),
     ],
 )
 def test_a_wrong_value_is_told_in_one_line_with_an_example(
@@ -85,6 +95,25 @@ def test_a_wrong_value_is_told_in_one_line_with_an_example(
     assert message.startswith(f"{name} is wrong: ")
     assert f"Example: {name}=" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("value", "limit"), [("600/minute", (600, 60)), ("5 per 2 hours", (5, 7200)), (" 10/second ", (10, 1))]
+)
+def test_a_rate_is_so_many_requests_in_so_many_seconds(
+    monkeypatch: pytest.MonkeyPatch, value: str, limit: tuple[int, int]
+) -> None:
+    monkeypatch.setenv("RATE_LIMIT", value)
+
+    assert Settings.load().rate_limit == limit
+
+
+def test_origins_are_read_as_browsers_send_them() -> None:
+    origins = "https://WWW.Example.org, http://localhost:3000, capacitor://localhost, http://[::1]:8080, *"
+
+    assert Settings.load(cors_origins=origins).cors_origins == (
+        "https://www.example.org", "http://localhost:3000", "capacitor://localhost", "http://[::1]:8080", "*"
+    )  # fmt: skip
 
 
 def test_every_setting_has_examples() -> None:

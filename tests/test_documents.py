@@ -58,8 +58,9 @@ def test_the_postman_collection_has_every_answer_that_a_caller_can_cause(client:
         if status < "500"
     }
     too_long_to_send = {("post", "/embed-image", "413")}
+    off_by_default = {(method, path, status) for method, path, status in documented if status == "429"}
 
-    assert documented - too_long_to_send <= set(map(call, requests(COLLECTION["item"])))
+    assert documented - too_long_to_send - off_by_default <= set(map(call, requests(COLLECTION["item"])))
 
 
 def test_the_files_that_the_postman_collection_uploads_are_there() -> None:

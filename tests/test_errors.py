@@ -15,6 +15,7 @@ CODES = {
     "MethodNotAllowed": (405, "method_not_allowed"),
     "TooLarge": (413, "too_large"),
     "UnsupportedMediaType": (415, "unsupported_media_type"),
+    "RateLimited": (429, "rate_limited"),
     "UrlForbidden": (422, "url_forbidden"),
     "ImageNotFound": (422, "image_not_found"),
     "ImageUnusable": (422, "image_unusable"),

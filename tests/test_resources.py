@@ -1,5 +1,6 @@
 """What a container may use, read from control groups as Linux shows them."""
 
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -230,3 +231,18 @@ def test_a_device_is_looked_for_where_drivers_put_it(monkeypatch: pytest.MonkeyP
 
     assert resources.has_nvidia_device() is False
     assert places == ["/dev/nvidia[0-9]*", "/dev/dxg"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [((1024, 8192), (5000, (5000, 8192))), ((1024, 4096), (4096, (4096, 4096))), ((6000, 8192), (6000, (6000, 8192))),
+     ((1024, resource.RLIM_INFINITY), (5000, (5000, resource.RLIM_INFINITY)))],
+)  # fmt: skip
+def test_as_many_files_may_be_open_as_are_needed_and_the_system_allows(
+    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], expected: tuple[int, tuple[int, int]]
+) -> None:
+    now = [limits]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: now[0])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, changed: now.append(changed))
+
+    assert (resources.allow_open_files(5000), now[-1]) == expected

@@ -106,10 +106,10 @@ def test_every_failure_of_a_route_is_documented(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
 
     assert set(paths["/embed-text"]["post"]["responses"]) == {
-        "200", "401", "413", "415", "422", "500", "503", "504"
+        "200", "401", "413", "415", "422", "429", "500", "503", "504"
     }  # fmt: skip
     assert set(paths["/embed-image"]["post"]["responses"]) == {
-        "200", "401", "413", "415", "422", "500", "502", "503", "504"
+        "200", "401", "413", "415", "422", "429", "500", "502", "503", "504"
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from app.api.image_forms import IMAGE_CONTENT, SentImage
 from app.api.json_bodies import read_json
 from app.api.openapi import documented, documented_body, json_content, operation_id
 from app.api.priority import PICTURE, TEXT, urgency
+from app.api.rates import RatedRoute
 from app.api.schemas import ImageEmbedding, TextEmbedding, TextRequest
 from app.api.services import FromApp, Services, ShareOfImageBytes, services_of
 from app.auth import AuthenticatedRoute
@@ -16,8 +17,8 @@ from app.images.budget import Take
 from app.serving import Source
 
 
-class EmbedRoute(AuthenticatedRoute, BoundedRoute):
-    """The token first, then the kind and size of the body, then the body."""
+class EmbedRoute(AuthenticatedRoute, RatedRoute, BoundedRoute):
+    """The token first, then how many requests it has made, then the kind and size of the body, then the body."""
 
 
 router = APIRouter(
@@ -28,7 +29,7 @@ router = APIRouter(
 @router.post(
     "/embed-text",
     response_model=TextEmbedding,
-    responses=documented(401, 413, 415, 422, 500, 503, 504),
+    responses=documented(401, 413, 415, 422, 429, 500, 503, 504),
     openapi_extra=documented_body(json_content(TextRequest)),
 )
 async def embed_text(request: Request) -> Answer:
@@ -41,7 +42,7 @@ async def embed_text(request: Request) -> Answer:
 @router.post(
     "/embed-image",
     response_model=ImageEmbedding,
-    responses=documented(401, 413, 415, 422, 500, 502, 503, 504),
+    responses=documented(401, 413, 415, 422, 429, 500, 502, 503, 504),
     openapi_extra=documented_body(IMAGE_CONTENT),
 )
 async def embed_image(request: Request, sent: SentImage, services: FromApp, take: ShareOfImageBytes) -> Answer:

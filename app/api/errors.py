@@ -7,11 +7,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from app.api.openai_schemas import OpenAIError, OpenAIProblem
+from app.api.openai_schemas import OpenAIError, OpenAIErrorType, OpenAIProblem
 from app.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    RateLimited,
     ServiceError,
     TooLarge,
     Unauthorized,
@@ -47,7 +48,9 @@ def answer(error: ServiceError, path: str) -> JSONResponse:
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     if f"{path}/".startswith(OPENAI):
-        kind = "server_error" if status >= 500 else "invalid_request_error"
+        kind: OpenAIErrorType = "server_error" if status >= 500 else "invalid_request_error"
+        if isinstance(error, RateLimited):
+            kind = "requests"
         named = OpenAIError(message=error.detail, type=kind, param=error.field, code=error.code)
         return JSONResponse(OpenAIProblem(error=named).model_dump(), status, headers)
     return JSONResponse({"detail": error.detail, "code": error.code}, status, headers)

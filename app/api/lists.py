@@ -47,7 +47,7 @@ async def _sent_texts(request: Request) -> Body:
 @router.post(
     "/embed/text",
     response_model=TextEmbeddings | TextEmbedding,
-    responses=documented(400, 401, 413, 415, 500, 503, 504),
+    responses=documented(400, 401, 413, 415, 429, 500, 503, 504),
     openapi_extra=documented_body(json_content(*TEXTS.values())),
 )
 async def embed_texts(request: Request, body: Annotated[Body, Depends(_sent_texts)], services: FromApp) -> Answer:
@@ -64,7 +64,7 @@ async def embed_texts(request: Request, body: Annotated[Body, Depends(_sent_text
 @router.post(
     "/embed/image",
     response_model=ImageEmbeddings | ImageEmbedding,
-    responses=documented(400, 401, 413, 415, 422, 500, 502, 503, 504),
+    responses=documented(400, 401, 413, 415, 422, 429, 500, 502, 503, 504),
     openapi_extra=documented_body(IMAGES_CONTENT),
 )
 async def embed_images(request: Request, sent: SentImages, services: FromApp, take: ShareOfImageBytes) -> Answer:
@@ -78,7 +78,7 @@ async def embed_images(request: Request, sent: SentImages, services: FromApp, ta
 @router.post(
     "/embed/mixed",
     response_model=MixedEmbeddings,
-    responses=documented(400, 401, 413, 415, 500, 503, 504),
+    responses=documented(400, 401, 413, 415, 429, 500, 503, 504),
     openapi_extra=documented_body(json_content(MixedRequest)),
 )
 async def embed_mixed(

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from app.api.openapi import documented, operation_id
-from app.auth import AuthenticatedRoute
+from app.auth import MetricsRoute
 from app.telemetry import metrics as telemetry
 
-router = APIRouter(tags=["status"], route_class=AuthenticatedRoute, generate_unique_id_function=operation_id)
+router = APIRouter(tags=["status"], route_class=MetricsRoute, generate_unique_id_function=operation_id)
 
 EXPOSITION: dict[int | str, dict[str, Any]] = {
     200: {

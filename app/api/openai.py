@@ -46,7 +46,7 @@ async def _sent(request: Request, take: ShareOfImageBytes) -> EmbeddingsRequest:
 @router.post(
     "/embeddings",
     response_model=OpenAIEmbeddings,
-    responses=documented_for_openai(400, 401, 404, 413, 415, 422, 500, 502, 503, 504),
+    responses=documented_for_openai(400, 401, 404, 413, 415, 422, 429, 500, 502, 503, 504),
     openapi_extra=documented_body(json_content(EmbeddingsRequest)),
 )
 async def create_embedding(

@@ -85,11 +85,15 @@ class OpenAIModels(BaseModel):
     data: list[OpenAIModel]
 
 
+# "requests" is what there were too many of.
+OpenAIErrorType = Literal["invalid_request_error", "requests", "server_error"]
+
+
 class OpenAIError(BaseModel):
     """What went wrong: `message` for people, `code` for programs, `param` for the part of the request at fault."""
 
     message: str
-    type: Literal["invalid_request_error", "server_error"]
+    type: OpenAIErrorType
     param: str | None
     code: str
 

@@ -44,6 +44,11 @@ EXAMPLES = {
         "Send the body as 'Content-Type: application/json'.",
     ),
     422: ("The body is wrong, or the image can't be used.", "invalid_request", "'query' is blank."),
+    429: (
+        "This token has made more requests than it may; see Retry-After.",
+        "rate_limited",
+        "This token has made more requests than it may; see Retry-After.",
+    ),
     500: ("A defect of the service; its log has the reason.", "internal", Internal().detail),
     502: ("The image's host failed.", "image_host_failed", "The image's host could not be reached."),
     503: ("Overloaded, loading or stopping; see Retry-After.", "not_ready", "The service is loading; try again soon."),
@@ -54,7 +59,7 @@ HEADERS = {
     "WWW-Authenticate": {"description": "how to authenticate", "schema": {"type": "string", "const": "Bearer"}},
     "Retry-After": {"description": "seconds until another try may help", "schema": {"type": "integer"}},
 }
-HEADERS_OF_STATUSES = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}
+HEADERS_OF_STATUSES = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 
 def operation_id(route: APIRoute) -> str:

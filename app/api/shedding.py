@@ -22,7 +22,7 @@ class Shedding:
             try:
                 state.services.embedder.check_room()
             except Overloaded as error:
-                if state.tokens.accept(authorization(scope)):
+                if state.tokens["work"].recognise(authorization(scope)):
                     scope["error_code"] = error.code
                     await answer(error, QUERIES)(scope, receive, send)
                     return

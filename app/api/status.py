@@ -5,6 +5,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from app import __version__
 from app.api.openapi import operation_id
+from app.api.pages import DOCS
 from app.api.schemas import Alive, Banner, Health
 from app.api.services import FromApp
 from app.config import Settings
@@ -17,7 +18,7 @@ router = APIRouter(tags=["status"], generate_unique_id_function=operation_id)
 async def banner(request: Request, services: FromApp) -> Response:
     """Who answers here. A browser is sent on to the documentation."""
     settings, embedder = services.settings, services.embedder
-    docs = request.app.docs_url
+    docs = DOCS if settings.docs_enabled else None
     if docs and "text/html" in request.headers.get("accept", ""):
         return RedirectResponse(docs, 307)
     model = embedder.loaded

@@ -3,33 +3,21 @@
 import http.client
 import json
 import re
-import socket
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import closing
 from itertools import repeat
-from pathlib import Path
-from typing import Any
 
 import pytest
 from app.config import MIB
 from app.serving.protocol import MAX_HEADERS, MAX_WAITING_REQUESTS
 
-from tests.conftest import unused_port
+from tests.serving.server import GET, LAST, PATIENCE_S, POST, Server, serving
 
-PROJECT = Path(__file__).parent.parent.parent
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
-POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
-LAST = GET + b"Connection: close\r\n\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
 # Of this much, whatever is sent without end, nothing may stay.
 MUCH = 256 * MIB
 LITTLE = 16 * MIB
-PATIENCE_S = 20
 
 # How what has no end begins, and goes on.
 ENDLESS = {
@@ -79,60 +67,10 @@ AMBIGUOUS = {
 }
 
 
-@dataclass(frozen=True)
-class Server:
-    """A process that serves `tests/serving/echo.py`."""
-
-    process: "subprocess.Popen[bytes]"
-    port: int
-
-    @contextmanager
-    def connected(self) -> Iterator[socket.socket]:
-        with closing(socket.create_connection(("127.0.0.1", self.port), PATIENCE_S)) as connection:
-            yield connection
-
-    def says(self, *pieces: bytes) -> bytes:
-        """All that it answers to these pieces, until it closes the connection."""
-        with self.connected() as connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for piece in pieces:
-                connection.sendall(piece)
-            return b"".join(iter(lambda: connection.recv(65536), b""))
-
-    def understands(self, *pieces: bytes) -> list[dict[str, Any]]:
-        """Which requests it takes these pieces for."""
-        *understood, last = re.findall(rb"\r\n\r\n({.*?})(?=HTTP|$)", self.says(*pieces, LAST))
-        assert json.loads(last)["headers"] == ["connection", "host"]
-        return [json.loads(answer) for answer in understood]
-
-    def memory(self) -> int:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        assert found is not None
-        return int(found[1]) * 1024
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    port = unused_port()
-    process = subprocess.Popen(
-        [
-            *[sys.executable, "-m", "uvicorn", "tests.serving.echo:app", "--port", str(port), "--lifespan", "off"],
-            *["--http", "app.serving.protocol:BoundedProtocol", "--loop", "uvloop", "--log-level", "critical"],
-        ],
-        cwd=PROJECT,
-    )
-    try:
-        server = Server(process, port)
-        pace = threading.Event()
-        for _ in range(1000):
-            with suppress(ConnectionRefusedError), server.connected():
-                break
-            pace.wait(0.02)
+    with serving("app.serving.protocol:BoundedProtocol") as server:
         yield server
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
 
 
 def is_refusal(said: bytes) -> bool:
