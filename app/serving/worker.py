@@ -20,7 +20,7 @@ from uvicorn_worker import UvicornWorker
 
 from app.resources import resident
 from app.serving.embedder import Embedder, State
-from app.serving.protocol import BoundedProtocol
+from app.serving.protocol import bounded
 from app.serving.shared import Flag
 from app.telemetry import metrics
 
@@ -100,7 +100,6 @@ class Worker(UvicornWorker):
         "access_log": False,
         "callback_notify": None,  # `_watch` does it, also while uvicorn starts and stops
         "loop": "uvloop",
-        "http": BoundedProtocol,
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -122,6 +121,7 @@ class Worker(UvicornWorker):
     async def _serve(self) -> None:
         self.config.app = self.wsgi
         settings, embedder = self.wsgi.state.services.settings, self.wsgi.state.services.embedder
+        self.config.http = bounded(settings)
         self._install_sigquit_handler()
         watching = asyncio.create_task(self._watch(embedder, settings.max_memory_growth))
         if self.age > 1:  # the first of all has nobody beside it, and listens at once to say that it loads
