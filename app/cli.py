@@ -133,7 +133,9 @@ def _run(settings: Settings, finish: Callable[[FastAPI], FastAPI]) -> None:
     Processes(
         settings,
         workers,
-        lambda place, threads: finish(create_app(settings, device_index=place % devices, threads=threads)),
+        lambda place, threads: finish(
+            create_app(settings, device_index=place % devices, threads=threads, workers=workers)
+        ),
     ).run()
 
 

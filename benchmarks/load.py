@@ -10,7 +10,6 @@ share the machine with it.
 import asyncio
 import math
 import re
-import resource
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +34,6 @@ RETRY_AFTER = re.compile(rb"\r\nretry-after: *([^\r]*)", re.IGNORECASE)
 MOST_CONNECTIONS = 2000
 # For answers that are still due when no more is asked.
 PATIENCE_S = 30.0
-FILES = 8192
 
 
 class Answer(NamedTuple):
@@ -106,15 +104,6 @@ def run(load: Coroutine[Any, Any, Result]) -> Result:
     """Wait for a load, on the cheapest event loop there is. Its clock counts milliseconds, so nothing here asks it."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(load)
-
-
-def allow_many_connections() -> None:
-    """Let this process, and what it starts, have as many files open as a constant load may need."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < FILES:
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (FILES if hard == resource.RLIM_INFINITY else min(hard, FILES), hard)
-        )
 
 
 async def closed(

@@ -15,10 +15,12 @@ from gunicorn.glogging import Logger as GunicornLogger
 from app.config import Settings, architecture
 from app.embeddings.engines.choice import Choice
 from app.embeddings.prepared import find
-from app.resources import cores, gpus, memory
+from app.resources import allow_open_files, cores, gpus, memory
 from app.serving.arbiter import Arbiter
 from app.serving.worker import Worker
 from app.telemetry import metrics
+
+logger = logging.getLogger(__name__)
 
 MOST_WORKERS = 4
 BYTES_PER_WORKER = 1_300_000_000
@@ -31,6 +33,8 @@ SILENCE_S = 60
 # Longer than load balancers and clients keep connections that they don't use: whoever closes first does no harm only
 # if it is they.
 KEEP_ALIVE_S = 75
+# What a worker has open beside its callers' connections: those to image hosts, decoders, libraries.
+OTHER_FILES = 512
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -94,6 +98,10 @@ class Processes(BaseApplication):
 
     def run(self) -> None:
         """Serve until a signal ends it."""
+        wanted = self._settings.max_connections + OTHER_FILES
+        allowed = allow_open_files(wanted)
+        if allowed < wanted:
+            logger.warning("only %d files may be open, and MAX_CONNECTIONS with others makes %d", allowed, wanted)
         number = os.getpid()
         self._numbers = Path(tempfile.mkdtemp(prefix="tate-embeddings-", dir=_memory()))
         try:
