@@ -8,7 +8,7 @@ IMAGE := tate-embeddings
 HOST_PORT := 8002
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev run run-local logs stop restart check format test openapi docs test-long bench clean
+.PHONY: help install demo dev run run-local logs stop restart check format test openapi docs sbom licences test-long bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,12 @@ openapi: $(INSTALLED)  ## write docs/openapi.json anew, after an intended change
 
 docs: $(INSTALLED)  ## write the tables of docs/configuration.md anew, after a change of the settings
 	$(RUN)/python -m tools.write_configuration
+
+sbom: $(INSTALLED)  ## write dist/sbom.cdx.json: what serves, with checksums, in CycloneDX's form
+	$(RUN)/python -m tools.write_sbom
+
+licences: $(INSTALLED)  ## write docs/licences.md anew, after a change of poetry.lock
+	$(RUN)/python -m tools.write_licences
 
 test-long: $(INSTALLED)  ## what takes too long for every change: nothing yet beyond `make test`
 	$(MAKE) test
