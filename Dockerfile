@@ -1,7 +1,10 @@
 # Two images out of one build: `slim`, the default, serves the model that it holds, on CPUs; `full` has torch too,
-# for CUDA and for preparing other models. Which model they hold:
+# for CUDA and for preparing other models. At run time they write to /tmp and /dev/shm, and `full` to /models.
+# Which model they hold:
 ARG MODEL_NAME=ViT-B-32
 ARG PRETRAINED=laion2b_s34b_b79k
+# Groups of packages besides, each with a comma before it: `,tracing`.
+ARG EXTRAS=
 
 FROM python:3.11-slim-bookworm AS base
 WORKDIR /app
@@ -12,16 +15,17 @@ FROM base AS packages
 ENV PIP_NO_CACHE_DIR=1 POETRY_VIRTUALENVS_OPTIONS_NO_PIP=true
 COPY pyproject.toml poetry.lock ./
 COPY tools/run_poetry.py tools/
+ARG EXTRAS
 # The project is installed as a reference to /app, so empty packages stand in for the code: a change to the code
 # leaves this layer as it is. Compiled now: the service's user can't write here, so that every start would compile.
 RUN mkdir -p app clients/python/tate_embeddings_client \
     && touch app/__init__.py clients/python/tate_embeddings_client/__init__.py README.md \
-    && python tools/run_poetry.py install --only main --compile --no-interaction \
+    && python tools/run_poetry.py install --only "main$EXTRAS" --compile --no-interaction \
     && rm -rf /root/.cache
 
 
 FROM packages AS packages-torch
-RUN python tools/run_poetry.py install --only main,torch --compile --no-interaction && rm -rf /root/.cache
+RUN python tools/run_poetry.py install --only "main,torch$EXTRAS" --compile --no-interaction && rm -rf /root/.cache
 
 
 FROM packages-torch AS model
