@@ -42,7 +42,9 @@ class LocalModel:
         self._max_bytes = settings.max_image_bytes
         timeout_s = settings.request_timeout_s
         limits = {"max_queue": settings.max_queue_items, "cache_items": settings.cache_items}
-        self._embedder = Embedder(lambda: self._model, timeout_s=timeout_s, **limits)
+        self._embedder = Embedder(
+            lambda: self._model, timeout_s=timeout_s, inference_timeout_s=settings.inference_timeout_s, **limits
+        )
         self._embedder.adopt(self._model)
         self._fetcher = Fetcher(settings, user_agent=f"tate-embeddings/{__version__}")
         self._decoders = Decoders(settings, cores())

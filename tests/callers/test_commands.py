@@ -26,7 +26,10 @@ FENCE = re.compile(r"^```(?:sh|bash|shell|console)\b *([^\n]*)\n(.*?)^```$", re.
 ARTWORKS = 3
 RUNNING_S = 120
 
-DOCUMENTS = ["README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))]
+# Its commands have marks of their own, and are run by tests/deploy/test_documents.py.
+DEPLOYMENT = "docs/deployment.md"
+PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))
+DOCUMENTS = ["README.md", *(page for page in PAGES if page != DEPLOYMENT)]
 PRINTED = [(name, *fence) for name in DOCUMENTS for fence in FENCE.findall((ROOT / name).read_text("utf-8"))]
 TO_RUN = [
     pytest.param(command, id=f"{name}: {command[:40].strip()}")
