@@ -6,9 +6,10 @@ INSTALLED := .venv/.installed
 SERVING := .venv/.serving
 IMAGE := tate-embeddings
 HOST_PORT := 8002
+MINUTES := 30
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev run run-local logs stop restart check format test openapi docs sbom licences test-long bench clean
+.PHONY: help install demo dev run run-local logs stop restart check format test openapi docs sbom licences chaos soak test-long bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,8 +75,16 @@ sbom: $(INSTALLED)  ## write dist/sbom.cdx.json: what serves, with checksums, in
 licences: $(INSTALLED)  ## write docs/licences.md anew, after a change of poetry.lock
 	$(RUN)/python -m tools.write_licences
 
-test-long: $(INSTALLED)  ## what takes too long for every change: nothing yet beyond `make test`
+chaos: $(INSTALLED)  ## what each fault costs, one after the other: two minutes
+	$(RUN)/python -m tests.endurance chaos
+
+soak: $(INSTALLED)  ## a mixed load among faults, and whether anything is lost, wrong or leaks: MINUTES=30
+	$(RUN)/python -m tests.endurance soak --minutes $(MINUTES)
+
+test-long: $(INSTALLED)  ## what takes too long for every change: the tests, chaos, and the soak
 	$(MAKE) test
+	$(MAKE) chaos
+	$(MAKE) soak
 
 bench: $(INSTALLED)  ## speed beside a straightforward service and the machine's limits, as tables: half an hour
 	$(RUN)/python -m benchmarks
