@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.config import MIB, Settings
-from app.errors import DecodeTimeout, ImageCorrupt, ImageTooManyPixels, NotAnImage, UnsupportedFormat
+from app.errors import DecodeTimeout, ImageCorrupt, ImageTooManyPixels, NotAnImage, Overloaded, UnsupportedFormat
 from app.images.child import READY, SIZES
 from app.telemetry import metrics
 
@@ -43,9 +43,17 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",  # nothing here needs the threads that it would start
 }
 
+# Of an image whose decoder ends before it has seen it.
+TRIES = 2
+
+
+class NeverReady(Exception):
+    """A decoder that is of no use, whatever it is asked for."""
+
+
 # Why a decoder doesn't get to the end of an image, as operators count it; anything else is a defect.
 TIMEOUT, CRASH, CANCELLED, DEFECT = "timeout", "crash", "cancelled", "defect"
-KILLS = {DecodeTimeout: TIMEOUT, ImageCorrupt: CRASH, asyncio.CancelledError: CANCELLED}
+KILLS = {DecodeTimeout: TIMEOUT, ImageCorrupt: CRASH, NeverReady: CRASH, asyncio.CancelledError: CANCELLED}
 
 REFUSALS = {kind.code: kind for kind in (NotAnImage, UnsupportedFormat, ImageCorrupt, ImageTooManyPixels)}
 
@@ -93,11 +101,18 @@ class Decoders:
         Raises:
             ImageError: it isn't an image, can't be read, is too large, or has crashed its decoder.
             DecodeTimeout: it took longer than the limit.
+            Overloaded: no decoder can be had.
         """
         with metrics.decoding():
             return _seen(*await self._asked(pickle.dumps(preprocess), data))
 
     async def _asked(self, preprocess: bytes, data: bytes) -> tuple[dict[str, Any], bytearray]:
+        for _ in range(TRIES):
+            with suppress(NeverReady):
+                return await self._asked_once(preprocess, data)
+        raise Overloaded("Images can't be decoded now; try again soon.")
+
+    async def _asked_once(self, preprocess: bytes, data: bytes) -> tuple[dict[str, Any], bytearray]:
         async with self._free() as process:
             await process.ready()
             try:
@@ -169,10 +184,17 @@ class _Process:
         return self._process.poll() is not None
 
     async def ready(self) -> None:
-        """Wait until the process has imported what it needs: no image is to blame for that."""
+        """Wait until the process has imported what it needs.
+
+        Raises:
+            NeverReady: it won't come to that, for which no image is to blame.
+        """
         if not self._is_ready:
-            async with asyncio.timeout(PATIENCE_S):
-                await self._receive(len(READY))
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._receive(len(READY))
+            except (EOFError, ConnectionError, TimeoutError) as error:
+                raise NeverReady from error
             self._is_ready = True
 
     async def ask(self, preprocess: bytes, data: bytes) -> tuple[dict[str, Any], bytearray]:

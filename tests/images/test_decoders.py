@@ -13,13 +13,22 @@ import sys
 import zlib
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from app.config import MIB, Settings
 from app.embeddings.preprocess import FrugalPreprocessing, Preprocessing
-from app.errors import DecodeTimeout, ImageCorrupt, ImageError, ImageTooManyPixels, NotAnImage, UnsupportedFormat
+from app.errors import (
+    DecodeTimeout,
+    ImageCorrupt,
+    ImageError,
+    ImageTooManyPixels,
+    NotAnImage,
+    Overloaded,
+    UnsupportedFormat,
+)
 from app.images.decode import decode, look
 from app.images.decoders import Decoders
 from PIL import Image
@@ -407,3 +416,38 @@ def test_a_hundred_bombs_at_once_are_refused_in_bounded_memory() -> None:
         assert peak < PLENTY
 
     finished(work())
+
+
+def started_by(monkeypatch: pytest.MonkeyPatch, script: str, tmp_path: Path) -> None:
+    """Let a shell script start decoders; `$PYTHON` would have."""
+    starter = tmp_path / "python"
+    starter.write_text(f"#!/bin/sh\nPYTHON={sys.executable}\n{script}\n")
+    starter.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(starter))
+
+
+def test_a_decoder_that_dies_before_it_has_seen_an_image_costs_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    started_by(monkeypatch, f'mkdir {tmp_path}/first && cat {gate} && exit 1; exec $PYTHON "$@"', tmp_path)
+
+    async def scene() -> None:
+        async with running() as decoders:
+            looking = asyncio.create_task(decoders.look(PICTURE, PREPROCESSING))
+            await asyncio.to_thread(gate.write_text, "")  # once the first one waits there
+            assert (await looking).width == NOISE.width
+
+    asyncio.run(scene())
+
+
+def test_where_no_decoder_can_live_images_are_refused_for_now(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started_by(monkeypatch, "exit 1", tmp_path)
+
+    async def scene() -> None:
+        async with running() as decoders:
+            with pytest.raises(Overloaded):
+                await decoders.look(PICTURE, PREPROCESSING)
+
+    asyncio.run(scene())
