@@ -87,7 +87,8 @@ def ours(
         return client.get("/health").status_code == httpx.codes.OK
 
     command = [sys.executable, "-m", module, "serve"]
-    with _running(f"ours, {precision}", command, environment, port, is_ready, cpus) as service:
+    stderr = subprocess.DEVNULL if log_level == "INFO" else None  # a line for every request
+    with _running(f"ours, {precision}", command, environment, port, is_ready, cpus, stderr) as service:
         yield service
 
 
@@ -120,10 +121,11 @@ def _running(
     port: int,
     is_ready: Callable[[httpx.Client], bool],
     cpus: Set[int] | None = None,
+    stderr: int | None = None,
 ) -> Iterator[Service]:
     started = time.monotonic()
     with _confined(cpus):
-        process = subprocess.Popen(command, env={**os.environ, **environment})
+        process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=stderr)
     try:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:

@@ -64,7 +64,7 @@ class Server(UvicornServer):
         self._interrupted = self._interrupted or sig == signal.SIGINT
         super().handle_exit(sig, frame)
 
-    async def shutdown(self, sockets: Any = None) -> None:
+    async def shutdown(self, *_: Any, **__: Any) -> None:
         """Finish, within the grace time, what callers may expect to be finished, and close."""
         until = monotonic() + self._grace_s
         state = self.server_state
@@ -76,11 +76,11 @@ class Server(UvicornServer):
         else:
             for server in self.servers:
                 server.close()
-            sockets = None  # closed with them
             lingered = monotonic() + LINGER_S
             await self._until(lambda: not state.connections or (monotonic() > lingered and not state.tasks), until)
         self.config.timeout_graceful_shutdown = max(1, math.ceil(until - monotonic()))
-        await super().shutdown(sockets)
+        # Without its sockets: uvloop closes them with its servers, and a second time something else may have their number.
+        await super().shutdown()
 
     async def _until(self, done: Callable[[], bool], deadline: float) -> None:
         """Wait, unless somebody presses Ctrl-C twice."""
