@@ -79,7 +79,7 @@ class Server(UvicornServer):
             lingered = monotonic() + LINGER_S
             await self._until(lambda: not state.connections or (monotonic() > lingered and not state.tasks), until)
         self.config.timeout_graceful_shutdown = max(1, math.ceil(until - monotonic()))
-        # Without its sockets: uvloop closes them with its servers, and a second time something else may have their number.
+        # Without sockets: uvloop closes them with its servers, and a second time something else may have their numbers.
         await super().shutdown()
 
     async def _until(self, done: Callable[[], bool], deadline: float) -> None:
