@@ -30,9 +30,6 @@ BYTES_WITHOUT_WEIGHTS = 700_000_000
 CLOSING_S = 5
 # Longer than the event loop of a worker can be busy with one thing.
 SILENCE_S = 60
-# Longer than load balancers and clients keep connections that they don't use: whoever closes first does no harm only
-# if it is they.
-KEEP_ALIVE_S = 75
 # What a worker has open beside its callers' connections: those to image hosts, decoders, libraries.
 OTHER_FILES = 512
 SHARED_MEMORY = Path("/dev/shm")
@@ -84,7 +81,7 @@ class Processes(BaseApplication):
             "worker_class": Worker,
             "graceful_timeout": math.ceil(self._settings.grace_s) + CLOSING_S,
             "timeout": SILENCE_S,
-            "keepalive": KEEP_ALIVE_S,
+            "keepalive": self._settings.keep_alive_s,
             "control_socket_disable": True,
             "worker_tmp_dir": _memory(),  # for the files through which workers show that they live
             "proc_name": "tate-embeddings",

@@ -61,6 +61,7 @@ def running(folder: Path, **settings: str) -> Iterator[Instance]:
         "MODEL_NAME": "tiny-gallery",
         "PRECISION": "float32",
         "WORKERS": "1",
+        "KEEP_ALIVE_S": "2",  # newman ends no sooner than its connections
         "MODEL_CACHE_DIR": str(folder / "cache"),
         **settings,
     }
