@@ -137,8 +137,8 @@ class Settings(BaseSettings):
     body_timeout_s: float = Field(default=30, gt=0, allow_inf_nan=False, examples=["30"])
     """how long it may take to send the body, which gets a second more for every 64 KiB that have arrived"""
     keep_alive_s: int = Field(default=75, ge=1, examples=["75"])
-    """how long a connection is kept on which nothing is asked. Longer than whatever is before the service keeps it, or a
-    request may meet its end: AWS' load balancers and nginx take 60 seconds, Google's 600"""
+    """how long a connection is kept on which nothing is asked. Longer than whatever is before the service keeps it, or
+    a request may meet its end: AWS' load balancers and nginx take 60 seconds, Google's 600"""
     max_connections: int = Field(default=4096, ge=1, examples=["4096"])
     """connections that a worker has open at once; beyond it new ones get 503"""
 
