@@ -117,6 +117,8 @@ async def running(folder: Path, workers: int, **settings: str) -> AsyncIterator[
         await service.until_ready()
         yield service
     finally:
+        service.process.terminate()
+        await until(lambda: service.process.poll() is not None, STOPPING_S)
         # Again until none is left: one may just be starting another.
         await until(lambda: not _killed(service.processes()), STOPPING_S)
         service.process.wait()
