@@ -1,10 +1,12 @@
 """How many workers, and gunicorn to run them."""
 
+import itertools
 import logging
 import math
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,7 +107,7 @@ class Processes(BaseApplication):
             Arbiter(self).run()
         finally:
             if os.getpid() == number:  # workers, which are forked from it, come here too
-                shutil.rmtree(self._numbers)
+                shutil.rmtree(self._numbers, ignore_errors=True)
 
     def load(self) -> Any:
         """The application, made in the worker itself."""
@@ -132,6 +134,11 @@ def _memory() -> str | None:
 
 
 def _take_place(arbiter: Any, worker: Any) -> None:
-    """Give a new worker the place of one that ended, so that GPUs stay evenly taken."""
+    """Give a new worker the place of one that has ended, or one that stands for the same GPU as its that is to go.
+
+    Places stand for the same GPU if they are as many apart as there are workers.
+    """
+    staying = Counter(other.place % arbiter.num_workers for other in arbiter.WORKERS.values() if not other.outdated)
     taken = {other.place for other in arbiter.WORKERS.values()}
-    worker.place = next(place for place in range(len(taken) + 1) if place not in taken)
+    first = min(range(arbiter.num_workers), key=staying.__getitem__)
+    worker.place = next(place for place in itertools.count(first, arbiter.num_workers) if place not in taken)

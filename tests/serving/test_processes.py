@@ -64,9 +64,16 @@ def test_a_number_of_workers_that_was_asked_for_is_taken() -> None:
     assert count(Settings.load(workers="7"), CPU) == 7
 
 
-@pytest.mark.parametrize(("taken", "expected"), [([], 0), ([0], 1), ([0, 1, 2], 3), ([1, 2], 0), ([0, 2], 1)])
-def test_a_new_worker_takes_the_first_free_place(taken: list[int], expected: int) -> None:
-    arbiter = SimpleNamespace(WORKERS={number: SimpleNamespace(place=place) for number, place in enumerate(taken)})
+@pytest.mark.parametrize(
+    ("staying", "going", "expected"),
+    [([], [], 0), ([0], [], 1), ([0, 1, 2], [], 3), ([1, 2, 3], [], 0), ([0, 2, 3], [], 1),
+     ([], [0, 1, 2, 3], 4), ([4], [1, 2, 3], 5), ([4, 5, 6], [3, 7], 11), ([4, 5, 6, 7], [], 0)],
+)  # fmt: skip
+def test_a_new_worker_takes_the_place_of_one_that_has_ended_or_a_like_one_of_one_that_goes(
+    staying: list[int], going: list[int], expected: int
+) -> None:
+    workers = [SimpleNamespace(place=place, outdated=place in going) for place in [*staying, *going]]
+    arbiter = SimpleNamespace(WORKERS=dict(enumerate(workers)), num_workers=4)
     worker = SimpleNamespace()
 
     processes._take_place(arbiter, worker)
