@@ -68,9 +68,9 @@ class Settings(BaseSettings):
     metrics_token: CommaSeparated = Field(default=(), repr=False, examples=[RANDOM])
     """if set, the only token for `/metrics`; several, comma-separated. Unset, `AUTH_TOKEN` opens that too"""
     rate_limit: Annotated[RateLimit | None, NoDecode] = Field(default=None, examples=["600/minute"])
-    """how many requests for vectors each token may make, such as `600/minute`: so many at once, and then again as many
-    evenly over each minute; beyond it 429 with `Retry-After`. Each worker lets its part of them through. Empty: as many
-    as it likes"""
+    """how many requests for vectors each token may make, such as `600/minute`, in a time that begins with a request;
+    beyond it 429 with `Retry-After`. Each worker lets its part of them through, rounded down. Empty: as many as it
+    likes"""
     cors_origins: CommaSeparated = Field(default=(), examples=["https://www.example.org"])
     """comma-separated origins whose pages may call the service from a browser, or `*`. Empty: none"""
 
