@@ -5,7 +5,7 @@ import math
 import socket
 import sys
 from contextlib import suppress
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -54,7 +54,8 @@ class BoundedProtocol(HttpToolsProtocol):
     # The only timer, however many requests there are: when it fires, it looks what time is left and sleeps on.
     _timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast(asyncio.Transport, transport)  # any connection's is one
         if len(self.connections) >= self.max_connections:
             transport.set_protocol(Refusal(transport, self.loop, self.max_connections))
             return

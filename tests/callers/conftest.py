@@ -50,8 +50,8 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
 
 
 @contextmanager
-def running(folder: Path, **settings: str) -> Iterator[Instance]:
-    """A service with settings of one's own, for as long as the block lasts."""
+def running(folder: Path, module: str = "app.cli", stderr: int | None = None, /, **settings: str) -> Iterator[Instance]:
+    """A service with settings of one's own, for as long as the block lasts; its log is in the folder or elsewhere."""
     port = unused_port()
     environment = {
         "PYTHONPATH": str(ROOT),  # this checkout's code, whatever is installed
@@ -66,10 +66,9 @@ def running(folder: Path, **settings: str) -> Iterator[Instance]:
         **settings,
     }
     instance = Instance(f"http://127.0.0.1:{port}", TOKEN, "tiny-gallery")
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "serve"], env=os.environ | environment, cwd=folder, stderr=log
-        )
+    command = [sys.executable, "-m", module, "serve"]
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(command, env=os.environ | environment, cwd=folder, stderr=stderr or log)
     try:
         _until_healthy(instance.url, process, folder / "log")
         yield instance

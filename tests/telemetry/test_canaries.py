@@ -4,10 +4,7 @@ import json
 import os
 import pty
 import socket
-import subprocess
-import sys
 import threading
-import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -17,16 +14,15 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.callers.conftest import running
 from tests.conftest import AUTHORIZED, TOKEN, unused_port
 from tests.images.hosts import Host, RawHost, redirect
 from tests.test_endpoints import as_png, painting
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 CANARY = "canary7f3a9c"
 PICTURE = b64encode(as_png(painting(33, 22))).decode()
-STARTING_S, STOPPING_S, PACE_S = 60, 40, 0.05
 
 # A request in httpx's words, the status that it gets, and the code in its line.
 Case = tuple[dict[str, Any], int, str | None]
@@ -35,38 +31,9 @@ Case = tuple[dict[str, Any], int, str | None]
 @contextmanager
 def service(folder: Path, stderr: int) -> Iterator[str]:
     """The address of a service with a defect, in processes of its own, which has ended after the block."""
-    port = unused_port()
-    settings = {
-        "PYTHONPATH": str(ROOT),
-        "AUTH_TOKEN": TOKEN,
-        "HOST": "127.0.0.1",
-        "PORT": str(port),
-        "MODEL_NAME": "tiny-gallery",
-        "PRECISION": "float32",
-        "WORKERS": "1",
-        "MODEL_CACHE_DIR": str(folder / "cache"),
-        "LOG_LEVEL": "DEBUG",
-        "ALLOW_PRIVATE_NETWORKS": "true",
-    }
-    command = [sys.executable, "-m", "tests.telemetry.defective", "serve"]
-    process = subprocess.Popen(command, env=os.environ | settings, cwd=folder, stderr=stderr)
-    try:
-        _until_healthy(f"http://127.0.0.1:{port}", process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(STOPPING_S)
-
-
-def _until_healthy(url: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + STARTING_S
-    pace = threading.Event()
-    while time.monotonic() < deadline and process.poll() is None:
-        with suppress(httpx.TransportError):
-            if httpx.get(f"{url}/health").status_code == 200:
-                return
-        pace.wait(PACE_S)
-    raise AssertionError("the service doesn't become healthy")
+    settings = {"LOG_LEVEL": "DEBUG", "ALLOW_PRIVATE_NETWORKS": "true"}
+    with running(folder, "tests.telemetry.defective", stderr, **settings) as instance:
+        yield instance.url
 
 
 def of_texts() -> Iterator[Case]:
