@@ -33,6 +33,10 @@ Precision = Literal["float32", "bfloat16", "float16"]
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
 RANDOM = "<the output of: openssl rand -hex 32>"
+# Where vectors can be searched, by the scheme of a URL.
+INDEXES = re.compile(
+    r"faiss:///.+|postgres(ql)?://.+|elasticsearch(\+https?)?://.+|milvus:///.+\.db(\?.*)?|milvus\+https?://.+"
+)
 # As browsers send it: no path, no user, no upper case.
 ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@*\s]+")
 
@@ -159,6 +163,11 @@ class Settings(BaseSettings):
     decode_timeout_s: float = Field(default=10, gt=0, allow_inf_nan=False, examples=["10"])
     """how long decoding and resizing one image may take; then its process is killed and replaced"""
 
+    # Search
+    index_url: str = Field(default="", repr=False, examples=["faiss:///var/lib/tate-embeddings/catalogue"])
+    """where vectors are searched, which opens `/search`, `/ingest` and `/items/…`. Empty: search is off.
+    [What can stand here](#indexes)"""
+
     # What can be seen of it
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(default="INFO", examples=["INFO"])
     """`DEBUG`, `INFO`, `WARNING`, `ERROR`, `CRITICAL`"""
@@ -182,6 +191,17 @@ class Settings(BaseSettings):
             if not ORIGIN.fullmatch(value):
                 raise PydanticCustomError("origin", "'{value}' is no origin, or more than that", {"value": value})
         return values
+
+    @field_validator("index_url")
+    @classmethod
+    def _index(cls, value: str) -> str:
+        if value and not INDEXES.fullmatch(value):
+            raise PydanticCustomError(
+                "index",
+                "it must be faiss:///FOLDER, postgresql://…, elasticsearch://…, elasticsearch+https://…, "
+                "milvus:///FILE.db, milvus+http://… or milvus+https://…",
+            )
+        return value
 
     @field_validator("rate_limit", mode="before")
     @classmethod

@@ -4,18 +4,22 @@
     ├── InvalidRequest
     │   └── UndecodableBody     400, where the others of this family are 422
     ├── Unauthorized
-    ├── NotFound, UnknownModel, MethodNotAllowed, TooLarge, UnsupportedMediaType, RateLimited
+    ├── NotFound, UnknownModel, ItemNotFound, MethodNotAllowed, TooLarge, UnsupportedMediaType, RateLimited
+    ├── SpaceMismatch           vectors that can't be compared
     ├── ImageError              an image that can't be used; retrying is useless
     │   ├── UrlForbidden, ImageNotFound, ImageUnusable
     │   └── NotAnImage, UnsupportedFormat, ImageCorrupt, ImageTooManyPixels
     ├── ImageHostFailed, ImageHostTimeout, DecodeTimeout
-    ├── Overloaded, NotReady, DeadlineExceeded, HungUp
+    ├── Overloaded, NotReady, IndexUnavailable, DeadlineExceeded, HungUp
     └── Internal
     StartError              stops the start with one line
     ├── SettingsError
     ├── ModelUnavailable
     ├── GalleryUnavailable
     ├── InstanceUnusable
+    ├── IndexUnusable           what INDEX_URL names can't be used at all
+    ├── CatalogueUnusable       a list, or the folder that a catalogue is kept in
+    ├── SearchUnusable          what is to be looked for in an index
     └── ItemsUnavailable, OutputUnavailable
 
 `detail` is written for a person and never holds what an attacker could use: no path, no resolved address, no text of
@@ -83,6 +87,20 @@ class UnknownModel(ServiceError):
 
     status = 404
     code = "model_not_found"
+
+
+class ItemNotFound(ServiceError):
+    """The index has no such item; it may have had one."""
+
+    status = 404
+    code = "item_not_found"
+
+
+class SpaceMismatch(ServiceError):
+    """Vectors of different embedding spaces, or of different length, aren't to be compared."""
+
+    status = 409
+    code = "space_mismatch"
 
 
 class MethodNotAllowed(ServiceError):
@@ -212,6 +230,14 @@ class NotReady(ServiceError):
     retry_after_s = 5
 
 
+class IndexUnavailable(ServiceError):
+    """What `INDEX_URL` names doesn't answer, or not now."""
+
+    status = 503
+    code = "index_unavailable"
+    retry_after_s = 5
+
+
 class DeadlineExceeded(ServiceError):
     """Our own deadline for a request passed."""
 
@@ -249,11 +275,23 @@ class ModelUnavailable(StartError):
 
 
 class GalleryUnavailable(StartError):
-    """There is no gallery to search, or it isn't for what was asked."""
+    """The demonstration's gallery can't be written where it is to hang."""
 
 
 class InstanceUnusable(StartError):
     """A live instance can't be called: it isn't there, isn't ready, is something else, or doesn't know the token."""
+
+
+class IndexUnusable(StartError):
+    """What `INDEX_URL` names can't be used: a package is missing, or it is of another embedding space."""
+
+
+class CatalogueUnusable(StartError):
+    """A list can't be read, or the folder of its catalogue can't be used."""
+
+
+class SearchUnusable(StartError):
+    """It isn't said what to look for, or it has no vector; or a filter is none, or none of the index's."""
 
 
 class ItemsUnavailable(StartError):

@@ -12,6 +12,8 @@ CODES = {
     "Unauthorized": (401, "unauthorized"),
     "NotFound": (404, "not_found"),
     "UnknownModel": (404, "model_not_found"),
+    "ItemNotFound": (404, "item_not_found"),
+    "SpaceMismatch": (409, "space_mismatch"),
     "MethodNotAllowed": (405, "method_not_allowed"),
     "TooLarge": (413, "too_large"),
     "UnsupportedMediaType": (415, "unsupported_media_type"),
@@ -28,6 +30,7 @@ CODES = {
     "DecodeTimeout": (504, "decode_timeout"),
     "Overloaded": (503, "overloaded"),
     "NotReady": (503, "not_ready"),
+    "IndexUnavailable": (503, "index_unavailable"),
     "DeadlineExceeded": (504, "deadline_exceeded"),
     "HungUp": (499, "hung_up"),
     "Internal": (500, "internal"),
@@ -40,6 +43,9 @@ FAMILIES = {
     "ModelUnavailable",
     "GalleryUnavailable",
     "InstanceUnusable",
+    "IndexUnusable",
+    "CatalogueUnusable",
+    "SearchUnusable",
     "ItemsUnavailable",
     "OutputUnavailable",
 }
@@ -55,7 +61,7 @@ def test_every_failure_stands_in_the_picture_of_the_family() -> None:
     assert all(name in (errors.__doc__ or "") for name in _classes())
 
 
-@pytest.mark.parametrize("kind", [errors.Overloaded, errors.NotReady])
+@pytest.mark.parametrize("kind", [errors.Overloaded, errors.NotReady, errors.IndexUnavailable])
 def test_a_passing_failure_says_when_to_try_again(kind: type[errors.ServiceError]) -> None:
     assert kind("detail").retry_after_s
 
