@@ -1,14 +1,18 @@
 """What the tests share: models with seeded random weights, settings that ignore this machine, and a client."""
 
+import functools
 import json
 import logging
+import os
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import httpx
 import open_clip
 import pytest
 import structlog
@@ -46,6 +50,20 @@ def _no_settings_of_this_machine() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_waiting_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.images.retries.WAITS_S", (0.0, 0.0))
+
+
+_create_ssl_context = httpx.create_ssl_context
+
+
+@functools.cache
+def _trusting(authorities: str | None) -> ssl.SSLContext:
+    return _create_ssl_context()
+
+
+@pytest.fixture(autouse=True)
+def _authorities_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading them takes longer than a fetch."""
+    monkeypatch.setattr(httpx, "create_ssl_context", lambda: _trusting(os.environ.get("SSL_CERT_FILE")))
 
 
 @pytest.fixture(autouse=True)
@@ -143,4 +161,13 @@ def serving(model: EmbeddingModel) -> Serving:
 def client(serving: Serving, make_settings: MakeSettings) -> Iterator[TestClient]:
     """A service that is ready, in this process. The tests of a file share it, as starting it takes processes."""
     with serving(make_settings()) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def searching(
+    serving: Serving, make_settings: MakeSettings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
+    """The same with an index, in which the tests of a file find what they have put into it."""
+    with serving(make_settings(index_url=f"faiss://{tmp_path_factory.mktemp('index')}")) as client:
         yield client

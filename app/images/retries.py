@@ -6,8 +6,11 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
 
 from app.errors import ServiceError
+
+Result = TypeVar("Result")
 
 # The longest wait before the second and before the third try; the real one is anything up to it, so that callers who
 # failed together don't come back together.
@@ -37,7 +40,7 @@ class Clock:
     chance: Callable[[], float] = random.random
 
 
-async def tried(attempt: Callable[[], Awaitable[bytes]], within_s: float, clock: Clock) -> bytes:
+async def tried(attempt: Callable[[], Awaitable[Result]], within_s: float, clock: Clock) -> Result:
     """What an attempt gives, tried again while it fails with `Temporary` and a wait ends within the deadline.
 
     Raises:

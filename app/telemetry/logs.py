@@ -52,8 +52,8 @@ def configure(level: str, form: Literal["auto", "json", "console"]) -> None:
         logger.handlers.clear()
         logger.propagate = True
     # A line per request is ours to write; these would write it again, httpx with the URL's query string and httpcore
-    # with the headers of image hosts.
-    for name in ("uvicorn.access", "httpx", "httpx2", "httpcore"):
+    # with the headers of image hosts. faiss tells which libraries it tries.
+    for name in ("uvicorn.access", "httpx", "httpx2", "httpcore", "faiss"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

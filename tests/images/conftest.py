@@ -1,16 +1,12 @@
 """A name server, a dialler and a clock of the tests' own: nothing leaves loopback, also where the guard is broken."""
 
 import asyncio
-import os
 import socket
-import ssl
 from collections.abc import Iterator
-from functools import cache
 from ipaddress import ip_address
 from typing import Any
 
 import httpcore
-import httpx
 import pytest
 from app.config import Settings
 from app.images.budget import Take
@@ -53,20 +49,6 @@ class Dialler:
     def __init__(self) -> None:
         self.dialled: list[tuple[str, int]] = []
         self.routes: dict[str, int] = {}
-
-
-_create_ssl_context = httpx.create_ssl_context
-
-
-@cache
-def _trusting(authorities: str | None) -> ssl.SSLContext:
-    return _create_ssl_context()
-
-
-@pytest.fixture(autouse=True)
-def _authorities_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading them takes longer than a fetch."""
-    monkeypatch.setattr(httpx, "create_ssl_context", lambda: _trusting(os.environ.get("SSL_CERT_FILE")))
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 """What is tried again, how often, and how long is waited in between; time and chance are the test's."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
-from typing import Any
 
 import pytest
 from app.errors import ImageHostFailed, ImageHostTimeout, ImageNotFound, NotAnImage, ServiceError
@@ -45,7 +44,7 @@ def _real_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.images.retries.WAITS_S", (0.25, 1.0))
 
 
-def failing(*failures: Exception) -> Callable[[], Any]:
+def failing(*failures: Exception) -> Callable[[], Awaitable[bytes]]:
     """An attempt that fails in these ways, one after the other, and then succeeds."""
     left = list(failures)
 
@@ -61,7 +60,7 @@ def for_now(wait_s: float = 0.0) -> Temporary:
     return Temporary(ImageHostFailed("Not now."), wait_s)
 
 
-def run(attempt: Callable[[], Any], hours: Hours, within_s: float = 15.0) -> bytes:
+def run(attempt: Callable[[], Awaitable[bytes]], hours: Hours, within_s: float = 15.0) -> bytes:
     return asyncio.run(tried(attempt, within_s, hours.clock))
 
 
