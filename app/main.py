@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
-from app.api import embed, errors, lists, metrics, openai, openapi, pages, status
+from app.api import embed, errors, ingest, lists, metrics, openai, openapi, pages, search, status
 from app.api.browsers import NoSniffing, allow_origins
 from app.api.middleware import RequestContext
 from app.api.rates import Rates
@@ -30,6 +30,8 @@ from app.images.budget import ByteBudget
 from app.images.decoders import Decoders
 from app.images.fetch import MAX_CONNECTIONS, Fetcher
 from app.resources import cores
+from app.search.opening import opened
+from app.search.searcher import Searcher
 from app.serving import Embedder, Pictures
 from app.telemetry import logs
 from app.telemetry.metrics import served
@@ -54,9 +56,10 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
 
     Raises:
         SettingsError: there is no token to protect it with.
-        StartError: traces are asked for, and nothing is installed that could send them.
+        StartError: traces or an index are asked for, and what is needed for them isn't installed.
     """
     tokens = tokens_of(settings)
+    index = _index(settings)
 
     def load() -> EmbeddingModel:
         model = EmbeddingModel(
@@ -92,13 +95,15 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
             traces.start()
         decoders.start()
         embedder.start()
-        yield
+        async with _looked_after(index, embedder):
+            yield
         await embedder.stop()
         await decoders.close()
         await fetcher.close()
         if traces:
             await traces.stop()
 
+    rooms = (status, metrics, embed, lists, openai, *((search, ingest) if index else ()))
     app = FastAPI(
         title="tate-embeddings",
         version=__version__,
@@ -106,7 +111,7 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
         lifespan=lifespan,
         telemetry=NO_TELEMETRY,
         # Included as routers, they would be gone through twice for each request.
-        routes=[route for room in (status, metrics, embed, lists, openai) for route in room.router.routes],
+        routes=[route for room in rooms for route in room.router.routes],
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.docs_enabled else None,
@@ -115,9 +120,9 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
     app.state.rates = Rates(settings.rate_limit, workers) if settings.rate_limit else None
     image_bytes = ByteBudget(max(LARGE_IMAGES * settings.max_image_bytes, settings.max_body_bytes))
     pictures = Pictures(embedder, fetcher, decoders, image_bytes, timeout_s=settings.request_timeout_s, **limits)
-    app.state.services = Services(settings, embedder, pictures, image_bytes, started=time.time())
+    app.state.services = Services(settings, embedder, pictures, image_bytes, time.time(), index)
     errors.install(app)
-    openapi.complete(app)
+    openapi.complete(app, with_index=index is not None)
     if settings.docs_enabled:
         pages.add_documentation(app)
     app.add_middleware(Shedding)
@@ -128,6 +133,31 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
         allow_origins(app, settings.cors_origins)
     app.add_middleware(NoSniffing)
     return app
+
+
+def _index(settings: Settings) -> Searcher | None:
+    """What searches the index that `INDEX_URL` names, if it names one."""
+    if not settings.index_url:
+        return None
+    return Searcher(opened(settings.index_url), most_waiting=settings.max_queue_items)
+
+
+@asynccontextmanager
+async def _looked_after(index: Searcher | None, embedder: Embedder) -> AsyncIterator[None]:
+    """Once the model is loaded, see whether the index can be searched with it; at the end, let go of the index."""
+    if index is None:
+        yield
+        return
+
+    async def look() -> None:
+        await embedder.settled()
+        if embedder.loaded:
+            await index.look(embedder.loaded.space, embedder.loaded.dimensions)
+
+    looking = asyncio.create_task(look())
+    yield
+    looking.cancel()
+    await index.close()
 
 
 def _traces() -> "Traces | None":

@@ -42,7 +42,7 @@ def tables() -> str:
 def shown(field: FieldInfo) -> str:
     """A default as a person reads it."""
     default: Any = field.default
-    if default in (None, ()):
+    if default in (None, (), ""):
         return "empty"
     if isinstance(default, bool):
         return f"`{default}`".lower()

@@ -73,12 +73,16 @@ def bounded(request: Request, limit: int, what: str) -> Request:
     return Request(request.scope, receive, request._send)
 
 
-def metered(request: Request, take: Take) -> Request:
-    """The same request; reading its body takes the bytes from a budget as they arrive."""
+def metered(request: Request, take: Take, free: int = 0) -> Request:
+    """The same request; reading its body takes the bytes from a budget as they arrive, but for the first so many."""
+    received = 0
 
     async def receive() -> Message:
+        nonlocal received
         message = await request.receive()
-        take(len(message.get("body", b"")))
+        before = max(received, free)
+        received += len(message.get("body", b""))
+        take(max(0, received - before))
         return message
 
     return Request(request.scope, receive, request._send)

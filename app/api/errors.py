@@ -35,6 +35,15 @@ FAULTS = {
     "too_short": "{field} is empty.",
     "blank": "{field} is blank.",
     "input": "{field} must be a text that isn't blank, the model's own token ids, an image, or a list of these.",
+    "dict_type": "{field} must be an object.",
+    "too_long": "{field} has more than {max_length} items.",
+    "float_type": "{field} must be a finite number.",
+    "finite_number": "{field} must be a finite number.",
+    "whole_number": "{field} must be a whole number from {least} to {most}.",
+    "number": "{field} must be a number from {least} to {most}.",
+    "weight": "{field} must be a finite number other than 0.",
+    "id": "{field} must be a string of at most {most} bytes that isn't blank and has no NUL.",
+    "query": "{field} must be an object with exactly one of 'text', 'url', 'image' and 'id'.",
 }
 
 
@@ -56,6 +65,23 @@ def answer(error: ServiceError, path: str) -> JSONResponse:
     return JSONResponse({"detail": error.detail, "code": error.code}, status, headers)
 
 
+def first_fault(error: RequestValidationError) -> InvalidRequest:
+    """In a sentence, what is wrong first with something that isn't as its form says."""
+    fault = error.errors()[0]
+    field = _place(fault["loc"])
+    text = FAULTS.get(fault["type"], "{field} is not valid.")
+    invalid = InvalidRequest(text.format_map({**fault.get("ctx", {}), "field": f"'{field}'" if field else "The body"}))
+    invalid.field = field
+    return invalid
+
+
+def _place(places: tuple[str | int, ...]) -> str | None:
+    """Where in a body something is: a field, perhaps one within a list."""
+    name = "".join(f"[{place}]" if isinstance(place, int) else f".{place}" for place in places).removeprefix(".")
+    # Callers may name fields with what UTF-8 can't hold.
+    return name.encode(errors="replace").decode() or None
+
+
 def install(app: FastAPI) -> None:
     """Let every failure of an app's routes be answered in one form."""
     app.add_exception_handler(ServiceError, _service_error)
@@ -73,16 +99,7 @@ async def _service_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    fault = error.errors()[0]
-    # The field, and perhaps the place in its list. Callers may name fields with what UTF-8 can't hold.
-    places = [str(place).encode(errors="replace").decode() for place in fault["loc"]]
-    field = places[0] if places else None
-    if len(places) > 1 and places[1].isdecimal():
-        field = f"{field}[{places[1]}]"
-    text = FAULTS.get(fault["type"], "{field} is not valid.")
-    named = InvalidRequest(text.format(field=f"'{field}'" if field else "The body"))
-    named.field = field
-    return await _service_error(request, named)
+    return await _service_error(request, first_fault(error))
 
 
 async def _http_exception(request: Request, error: Exception) -> JSONResponse:

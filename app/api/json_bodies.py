@@ -21,7 +21,7 @@ async def read_json(request: Request, form: type[Form]) -> Form:
         InvalidRequest: it isn't JSON.
         RequestValidationError: it isn't what its form says.
     """
-    return _validated(form, await _read(request))
+    return validated(form, await _read(request))
 
 
 async def read_one_of(request: Request, forms: Mapping[str, type[Form]]) -> Form:
@@ -32,12 +32,34 @@ async def read_one_of(request: Request, forms: Mapping[str, type[Form]]) -> Form
         InvalidRequest: it isn't JSON, or is none or several of the forms.
         RequestValidationError: it isn't what its form says.
     """
-    body = await _read(request)
-    named = [name for name in forms if name in body]
+    return one_of(forms, await _read(request))
+
+
+def one_of(forms: Mapping[str, type[Form]], given: dict[str, Any]) -> Form:
+    """An object of one of several forms, which are told apart by the field that each alone has.
+
+    Raises:
+        InvalidRequest: it is none or several of them.
+        RequestValidationError: it isn't what its form says.
+    """
+    named = [name for name in forms if name in given]
     if len(named) != 1:
         *others, last = (f"'{name}'" for name in forms)
         raise InvalidRequest(f"Send exactly one of {', '.join(others)} and {last}.")
-    return _validated(forms[named[0]], body)
+    return validated(forms[named[0]], given)
+
+
+def validated(form: type[Form], given: dict[str, Any]) -> Form:
+    """An object of one form.
+
+    Raises:
+        RequestValidationError: it isn't what its form says.
+    """
+    try:
+        return form.model_validate(given)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        raise RequestValidationError(faults) from None
 
 
 def json_body(form: type[BaseModel]) -> Any:
@@ -59,11 +81,3 @@ async def _read(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise InvalidRequest("The body must be a JSON object.")
     return body
-
-
-def _validated(form: type[Form], body: dict[str, Any]) -> Form:
-    try:
-        return form.model_validate(body)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)
-        raise RequestValidationError(faults) from None

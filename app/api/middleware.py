@@ -119,6 +119,6 @@ def _route(scope: Scope) -> str | None:
     """The route that a request came to, as the API's description calls it; nothing of what the caller made up."""
     route = scope.get("route")
     if route is not None:
-        path: str = route.path
+        path: str = route.path_format
         return path
     return QUERIES if scope["path"] == QUERIES else None  # refused before its route was looked for

@@ -1,5 +1,7 @@
 """Files out of multipart/form-data: counted while they stream in, kept in memory, never on disk."""
 
+from collections.abc import Collection
+
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -11,6 +13,8 @@ MALFORMED = "The body is not valid multipart/form-data."
 # A part's headers are its name, its file's name and its content type.
 MAX_HEADERS = 8
 MAX_HEADER_BYTES = 4096
+# The longest text beside a file is a search's filter.
+MAX_TEXT_BYTES = 256 * 1024
 
 
 async def read_file(request: Request, field: str, max_bytes: int) -> bytes:
@@ -23,6 +27,21 @@ async def read_file(request: Request, field: str, max_bytes: int) -> bytes:
     (file,) = await _read(request, _OneFile(field, max_bytes))
     assert isinstance(file, bytes)  # one over the limit has ended the reading
     return file
+
+
+async def read_file_and_texts(
+    request: Request, field: str, max_bytes: int, texts: Collection[str]
+) -> tuple[bytes, dict[str, str]]:
+    """The bytes of the one file of a form, and those of these texts that come beside it; the form has nothing else.
+
+    Raises:
+        InvalidRequest: the form is malformed, has other fields, one more than once, or hasn't this file.
+        TooLarge: the file has more than `max_bytes`, or a text more than any needs.
+    """
+    form = _OneFileAndTexts(field, max_bytes, texts)
+    (file,) = await _read(request, form)
+    assert isinstance(file, bytes)  # one over the limit has ended the reading
+    return file, {name: text.decode(errors="replace") for name, text in form.texts.items()}
 
 
 async def read_files(request: Request, field: str, max_bytes: int, most: int) -> list[bytes | TooLarge]:
@@ -88,10 +107,13 @@ class _Files:
     def on_headers_finished(self) -> None:
         _, parameters = parse_options_header(self._disposition)
         self._disposition = b""
-        name = parameters.get(b"name", b"").decode(errors="replace")
+        self.begin(parameters.get(b"name", b"").decode(errors="replace"), is_file=b"filename" in parameters)
+
+    def begin(self, name: str, *, is_file: bool) -> None:
+        """A part of this name begins."""
         if name != self._field:
             raise InvalidRequest(f"'{name}' is not a field of this route.")
-        if b"filename" not in parameters:
+        if not is_file:
             raise InvalidRequest(f"'{name}' must be a file, with a file's name: curl -F {name}=@painting.jpg.")
         self._files.append(bytearray())
         self.check_count(len(self._files))
@@ -136,3 +158,31 @@ class _OneFile(_Files):
 
     def too_large(self, error: TooLarge) -> TooLarge:
         raise error
+
+
+class _OneFileAndTexts(_OneFile):
+    """A form of one file and a few texts."""
+
+    def __init__(self, field: str, max_bytes: int, texts: Collection[str]) -> None:
+        super().__init__(field, max_bytes)
+        self._names = texts
+        self._text: str | None = None
+        self.texts: dict[str, bytearray] = {}
+
+    def begin(self, name: str, *, is_file: bool) -> None:
+        self._text = name if name in self._names else None
+        if self._text is None:
+            super().begin(name, is_file=is_file)
+        elif name in self.texts:
+            raise InvalidRequest(f"'{name}' came more than once.")
+        else:
+            self.texts[name] = bytearray()
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._text is None:
+            super().on_part_data(data, start, end)
+            return
+        text = self.texts[self._text]
+        text += data[start:end]
+        if len(text) > MAX_TEXT_BYTES:
+            raise TooLarge(f"'{self._text}' has more than {MAX_TEXT_BYTES} bytes.")

@@ -1,5 +1,6 @@
 """What the API's description says that FastAPI can't know: tokens and bodies that routes see to, failures, headers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -19,6 +20,14 @@ from app.api.schemas import (
     TextRequest,
     TextsRequest,
 )
+from app.api.search_schemas import (
+    IngestRequest,
+    SearchByImage,
+    SearchByItem,
+    SearchByQueries,
+    SearchByText,
+    SearchByUrl,
+)
 from app.auth import SCHEME
 from app.errors import Internal
 
@@ -33,10 +42,23 @@ READ_BY_ROUTES: tuple[type[BaseModel], ...] = (
     TextRequest,
     TextsRequest,
 )
+READ_BY_ROUTES_OF_THE_INDEX: tuple[type[BaseModel], ...] = (
+    IngestRequest,
+    SearchByImage,
+    SearchByItem,
+    SearchByQueries,
+    SearchByText,
+    SearchByUrl,
+)
 EXAMPLES = {
     400: ("The body is wrong.", "invalid_request", "'texts' is empty."),
     401: ("No valid token.", "unauthorized", "A valid bearer token is needed: send 'Authorization: Bearer <token>'."),
-    404: ("Another model is served here.", "model_not_found", "This model is not served here; 'ViT-B-32' is."),
+    404: ("There is no such item.", "item_not_found", "The index has no item 'artwork-1842'."),
+    409: (
+        "The index is of another space than the model.",
+        "space_mismatch",
+        "The index is of space '5f0c1b2a9d3e4f67', the vectors are of '0d9c1e7b24a6f358'.",
+    ),
     413: ("The body, the text or the image is over its limit.", "too_large", "The text has more than 1 MiB."),
     415: (
         "The body's content type is not taken here.",
@@ -51,9 +73,14 @@ EXAMPLES = {
     ),
     500: ("A defect of the service; its log has the reason.", "internal", Internal().detail),
     502: ("The image's host failed.", "image_host_failed", "The image's host could not be reached."),
-    503: ("Overloaded, loading or stopping; see Retry-After.", "not_ready", "The service is loading; try again soon."),
+    503: (
+        "Overloaded, loading or stopping, or the index doesn't answer; see Retry-After.",
+        "not_ready",
+        "The service is loading; try again soon.",
+    ),
     504: ("The image's host or the service ran out of time.", "image_host_timeout", "The image's host took too long."),
 }
+DESCRIPTIONS_FOR_OPENAI = {404: "Another model is served here."}
 HEADERS = {
     "X-Request-ID": {"description": "the request's own, or a new one", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "how to authenticate", "schema": {"type": "string", "const": "Bearer"}},
@@ -74,11 +101,12 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def documented_for_openai(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The failures of a route in OpenAI's form."""
-    return {status: _failure(status, OpenAIProblem) for status in statuses}
+    descriptions = {status: {"description": text} for status, text in DESCRIPTIONS_FOR_OPENAI.items()}
+    return {status: _failure(status, OpenAIProblem) | descriptions.get(status, {}) for status in statuses}
 
 
 def json_content(*forms: type[BaseModel], **more: Any) -> dict[str, Any]:
-    """What OpenAPI is to say of a JSON body that may have these forms, all of them in `READ_BY_ROUTES`."""
+    """What OpenAPI is to say of a JSON body that may have these forms, each of them in one of the lists above."""
     references = [_reference("schemas", form.__name__) for form in forms]
     return {"application/json": {"schema": references[0] if len(forms) == 1 else {"oneOf": references}, **more}}
 
@@ -88,13 +116,14 @@ def documented_body(content: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def complete(app: FastAPI) -> None:
-    """Let an app's description say all of this."""
+def complete(app: FastAPI, *, with_index: bool) -> None:
+    """Let an app's description say all of this; `with_index` if it has the routes of one."""
     describe = app.openapi
+    bodies = (*READ_BY_ROUTES, *(READ_BY_ROUTES_OF_THE_INDEX if with_index else ()))
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _completed(describe())
+            _completed(describe(), bodies)
         return describe()
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation has it
@@ -110,12 +139,12 @@ def _example(status: int) -> dict[str, Any]:
     return {"content": {"application/json": {"example": {"detail": detail, "code": code}}}}
 
 
-def _completed(document: dict[str, Any]) -> None:
+def _completed(document: dict[str, Any], bodies: Sequence[type[BaseModel]]) -> None:
     components = document["components"]
     components["headers"] = HEADERS
     components["securitySchemes"] = {SCHEME: {"type": "http", "scheme": "bearer"}}
     _, definitions = models_json_schema(
-        [(model, "validation") for model in READ_BY_ROUTES], ref_template="#/components/schemas/{model}"
+        [(model, "validation") for model in bodies], ref_template="#/components/schemas/{model}"
     )
     components["schemas"].update(definitions["$defs"])
     for schema in components["schemas"].values():

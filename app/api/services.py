@@ -8,18 +8,20 @@ from fastapi import Depends, Request
 
 from app.config import Settings
 from app.images.budget import ByteBudget, Take
+from app.search.searcher import Searcher
 from app.serving import Embedder, Pictures
 
 
 @dataclass(frozen=True)
 class Services:
-    """The parts that `create_app` puts together."""
+    """The parts that `create_app` puts together; `index` where `INDEX_URL` names one."""
 
     settings: Settings
     embedder: Embedder
     pictures: Pictures
     image_bytes: ByteBudget
     started: float
+    index: Searcher | None = None
 
 
 def services_of(request: Request) -> Services:
@@ -33,6 +35,14 @@ async def _of(request: Request) -> Services:
 
 
 FromApp = Annotated[Services, Depends(_of)]
+
+
+async def _index(services: FromApp) -> Searcher:
+    assert services.index is not None  # or there would be no such route
+    return services.index
+
+
+IndexFromApp = Annotated[Searcher, Depends(_index)]
 
 
 async def _share(services: FromApp) -> AsyncIterator[Take]:

@@ -40,5 +40,5 @@ class Traced:
         try:
             await self.app(scope, receive, send_and_see)
         finally:
-            route = getattr(scope.get("route"), "path", None)
+            route = getattr(scope.get("route"), "path_format", None)
             trace.end(scope["method"], route, status, scope.get("error_code"), request_id)

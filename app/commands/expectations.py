@@ -16,6 +16,8 @@ from app.commands.instance import Answer, Surprise
 Expectation = Callable[[Answer], int | None]
 
 LENGTH_TOLERANCE = 1e-5
+# By how much a cosine may be beyond 1.
+ROUNDING = 1e-5
 # The lowest cosine between vectors of one thing, which may have been computed in different company.
 SAME = {"float32": 0.99999}
 SAME_IN_HALF_PRECISION = 0.9995
@@ -102,6 +104,22 @@ class Vectors:
             if encoded:
                 vectors = [np.frombuffer(b64decode(vector, validate=True), "<f4") for vector in vectors]
             return self._vectors(things, vectors, dimensions)
+
+        return judge
+
+    def found(self, most: int) -> Expectation:
+        """So many items of an index at most, the nearest first."""
+
+        def judge(answer: Answer) -> None:
+            body = self._of_here(answer)
+            equal("truncated", body["truncated"], False)
+            scores = [item["score"] for item in body["results"]]
+            if len(scores) > most or len({item["id"] for item in body["results"]}) != len(scores):
+                raise Surprise(f"more than {most} results, or one of them twice")
+            if scores != sorted(scores, reverse=True) or not all(abs(score) <= 1 + ROUNDING for score in scores):
+                raise Surprise(f"scores are {scores}"[:300])
+            if body["took_ms"] < 0 or not all(isinstance(item["metadata"], dict) for item in body["results"]):
+                raise Surprise("a search that took no time, or an item without metadata")
 
         return judge
 

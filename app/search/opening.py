@@ -32,7 +32,10 @@ def opened(index_url: str) -> Store:
     Raises:
         IndexUnusable: a package is missing, or the URL can't be understood.
     """
-    module, group = KINDS[urlsplit(index_url).scheme]
+    try:
+        module, group = KINDS[urlsplit(index_url).scheme]
+    except (KeyError, ValueError):
+        raise IndexUnusable("INDEX_URL is wrong: it is no URL of an index. Example: faiss:///var/lib/index") from None
     try:
         store: Store = import_module(module).opened(index_url)
     except ImportError as error:

@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
+import os
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
 
 from app.embeddings.engines import Vectors
-from app.errors import IndexUnavailable, InvalidRequest, ItemNotFound, Overloaded, SpaceMismatch
+from app.errors import IndexUnavailable, InvalidRequest, ItemNotFound, Overloaded, ServiceError, SpaceMismatch
 from app.search.filters import Filter
 from app.search.store import DEEPEST, Found, Item, Store, check_space
 from app.telemetry import metrics, timings
@@ -20,6 +23,9 @@ Result = TypeVar("Result")
 # What one worker asks of an index at once. The threads are its own: vectors are computed in others, and an index that
 # doesn't answer would take them all.
 AT_ONCE = 8
+# After so many changes an index is settled: by itself it would become slower, and nobody else may do it.
+SETTLED_AFTER = 5_000
+LOWEST_PRIORITY = 19
 
 
 class Searcher:
@@ -33,6 +39,8 @@ class Searcher:
         self._store = store
         self._most_waiting = most_waiting
         self._waiting = 0
+        self._changed = 0
+        self._settling: threading.Thread | None = None
         self._threads = ThreadPoolExecutor(AT_ONCE, "index")
 
     async def search(
@@ -93,6 +101,11 @@ class Searcher:
         """
         await self._ask(lambda: self._store.upsert(items, space))
         self.count(metrics.INGESTED, len(items))
+        self._changed += len(items)
+        if self._changed >= SETTLED_AFTER and not (self._settling and self._settling.is_alive()):
+            self._changed = 0
+            self._settling = threading.Thread(target=_settle, args=(self._store,), name="settling", daemon=True)
+            self._settling.start()
 
     async def take_out(self, item: str) -> int:
         """Take out the item with an id; how many there were."""
@@ -131,6 +144,18 @@ class Searcher:
                 return await asyncio.get_running_loop().run_in_executor(self._threads, in_context, work)
         finally:
             self._waiting -= 1
+
+
+def _settle(store: Store) -> None:
+    """Settle a store in a thread of its own, which gives way to all that somebody waits for."""
+    if sys.platform == "linux":  # where a priority is a thread's, and of those that it starts
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
+    try:
+        store.settle()
+    except ServiceError as error:
+        logger.warning("the index could not be settled: %s", error.detail)
+    except Exception:
+        logger.exception("a defect")
 
 
 def check_fields(store: Store, where: Filter) -> None:

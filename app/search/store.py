@@ -126,9 +126,11 @@ def is_id(value: Any) -> bool:
 
 
 def storable(value: Any) -> Any:
-    """JSON as every store can keep it: what UTF-8 or PostgreSQL can't hold is replaced, as are numbers that aren't."""
+    """JSON as every store can keep it: what UTF-8, PostgreSQL or 64 bits can't hold is replaced, as is what is NaN."""
     if isinstance(value, str):
         return value.replace("\0", "\ufffd").encode(errors="surrogatepass").decode(errors="replace")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return float(value) if abs(value) < 2**1023 else None
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):

@@ -203,7 +203,7 @@ class Embedder:
         except TimeoutError:
             if not timeout.expired():
                 raise
-            raise DeadlineExceeded(f"No vector within {self._timeout_s:g} seconds.") from None
+            raise DeadlineExceeded(f"No answer within {self._timeout_s:g} seconds.") from None
 
     async def _compute_texts(self, rows: list[Sequence[int]]) -> list[Vectors]:
         model = self.model

@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from time import perf_counter
@@ -24,9 +25,14 @@ from prometheus_client import (
 )
 
 from app.errors import Internal, ServiceError
+from app.telemetry.buckets import BATCH_ITEMS, DECODE_S, FETCH_S, INFER_S, QUEUE_S, REQUEST_S, SEARCH_S
 
 # What went well has no error's code.
 OK = "ok"
+# What may come of a search that went well.
+FOUND, EMPTY = "found", "empty"
+# What may become of an item of an index.
+INGESTED, DELETED, FAILED = "ingested", "deleted", "failed"
 # Given up, because nobody waits for it any more or a request's time is over.
 CANCELLED = "cancelled"
 # Requests for what is no route of the API: paths that callers make up are endless.
@@ -40,20 +46,6 @@ _without_creation_times: Callable[[], None] = disable_created_metrics
 
 _without_creation_times()  # they say nothing of a service whose workers come and go
 REGISTRY = CollectorRegistry()
-
-# From what is remembered to the longest that REQUEST_TIMEOUT_S usually lets through. Queries should take some 20 ms and
-# pictures 100 to 200, so bounds are closest there.
-REQUEST_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
-# From a host next door to twice FETCH_TIMEOUT_S, which operators raise.
-FETCH_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
-# From an icon to DECODE_TIMEOUT_S; a photograph takes 30 ms.
-DECODE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-# Texts are refused where they would wait for more than a second; pictures may wait for as long as a request takes.
-QUEUE_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60)
-# From a GPU's batch to one that a hung engine may be taken for.
-INFER_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.1, 0.2, 0.35, 0.5, 1, 2.5, 5, 10)
-# Batches grow by doubling: most on a CPU are of up to 32, on a GPU of more.
-BATCH_ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 _requests = Counter(
     "embeddings_requests_total",
@@ -118,6 +110,19 @@ _decoder_kills = Counter(
     ("reason",),
     registry=REGISTRY,
 )
+_search_seconds = Histogram(
+    "embeddings_search_seconds",
+    "Time that an index took for a search, waiting for a turn included",
+    ("store", "outcome"),
+    registry=REGISTRY,
+    buckets=SEARCH_S,
+)
+_index_items = Counter(
+    "embeddings_index_items_total",
+    "Items that callers put into the index (ingested), took out of it (deleted), or could not put in (failed)",
+    ("store", "outcome"),
+    registry=REGISTRY,
+)
 _model_info = Gauge(
     "embeddings_model_info",
     "1 for the model that is served",
@@ -146,6 +151,13 @@ _worker_starts = Counter(
 
 _folder: Path | None = None
 _place = 0
+
+
+@dataclass
+class Outcome:
+    """What came of something, in a word."""
+
+    word: str = OK
 
 
 def share(folder: Path, place: int) -> None:
@@ -183,14 +195,19 @@ def answered(route: str | None, status: int, code: str | None, seconds: float) -
     _histogram(_request_seconds, route).observe(seconds)
 
 
-def fetching() -> AbstractContextManager[None]:
+def fetching() -> AbstractContextManager[Outcome]:
     """What is done inside is one fetch."""
     return _timed(_fetch_seconds)
 
 
-def decoding() -> AbstractContextManager[None]:
+def decoding() -> AbstractContextManager[Outcome]:
     """What is done inside is the decoding of one image."""
     return _timed(_decode_seconds)
+
+
+def searching(store: str) -> AbstractContextManager[Outcome]:
+    """What is done inside is one search of an index of this kind; say whether something was found."""
+    return _timed(_search_seconds, store)
 
 
 def waiting(queue: str, items: int) -> None:
@@ -212,6 +229,12 @@ def computed(queue: str, items: int, seconds: float) -> None:
 def looked_up(kind: str, outcome: str) -> None:
     """A vector was asked for."""
     _counter(_cache_lookups, kind, outcome).inc()
+
+
+def index_changed(store: str, outcome: str, items: int) -> None:
+    """This has become of so many items of an index."""
+    if items:
+        _counter(_index_items, store, outcome).inc(items)
 
 
 def decoder_killed(reason: str) -> None:
@@ -256,19 +279,20 @@ def _gauge(metric: Gauge, *labels: str) -> Gauge:
 
 
 @contextmanager
-def _timed(histogram: Histogram) -> Iterator[None]:
+def _timed(histogram: Histogram, *labels: str) -> Iterator[Outcome]:
+    """Time what is done inside, under these labels and what came of it: what is said, or why it failed."""
     begun = perf_counter()
-    outcome = OK
+    outcome = Outcome()
     try:
-        yield
+        yield outcome
     except ServiceError as error:
-        outcome = error.code
+        outcome.word = error.code
         raise
     except asyncio.CancelledError:
-        outcome = CANCELLED
+        outcome.word = CANCELLED
         raise
     except Exception:
-        outcome = Internal.code
+        outcome.word = Internal.code
         raise
     finally:
-        _histogram(histogram, outcome).observe(perf_counter() - begun)
+        _histogram(histogram, *labels, outcome.word).observe(perf_counter() - begun)

@@ -1,6 +1,6 @@
 """What is noted of one request on its way: how long its stages took, where it waited, what the cache had for it.
 
-The stages are `fetch`, `decode`, `queue`, `infer` and `cache`.
+The stages are `fetch`, `decode`, `queue`, `infer`, `cache` and `search`.
 """
 
 from collections.abc import Callable, Iterator

@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,9 +30,9 @@ class Engine:
 
 
 @pytest.fixture
-def serving_alone(make_settings: MakeSettings) -> Iterator[tuple[int, Any]]:
+def serving_alone(make_settings: MakeSettings, tmp_path: Path) -> Iterator[tuple[int, Any]]:
     """A port, and the application behind it."""
-    app = create_app(make_settings())
+    app = create_app(make_settings(index_url=f"faiss://{tmp_path / 'index'}"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -68,6 +69,8 @@ def ask(port: int, route: str, body: Any) -> socket.socket:
         ("/embed-text", {"query": "gone before its turn"}),
         ("/embed/text", {"texts": ["gone", "gone too"]}),
         ("/v1/embeddings", {"model": "small", "input": "gone as well"}),
+        ("/search", {"query": "gone for good"}),
+        ("/search", {"queries": [{"text": "gone from here"}, {"text": "and from there"}]}),
     ],
 )
 def test_what_a_caller_who_has_hung_up_asked_for_is_not_computed(

@@ -44,8 +44,9 @@ class Instance:
 
 @pytest.fixture(scope="session")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    """The instance that all callers share. It fetches images from loopback too."""
-    with running(tmp_path_factory.mktemp("instance"), ALLOW_PRIVATE_NETWORKS="true") as instance:
+    """The instance that all callers share, with an index. It fetches images from loopback too."""
+    folder = tmp_path_factory.mktemp("instance")
+    with running(folder, ALLOW_PRIVATE_NETWORKS="true", INDEX_URL=f"faiss://{folder / 'index'}") as instance:
         yield instance
 
 

@@ -12,6 +12,7 @@ def curl(words: Sequence[str]) -> str:
     """The answer's body to the request that some arguments describe."""
     parser = argparse.ArgumentParser("curl")
     parser.add_argument("url")
+    parser.add_argument("-X", dest="method")
     parser.add_argument("-H", dest="headers", action="append", default=[])
     parser.add_argument("-F", dest="fields", action="append", default=[])
     body = parser.add_mutually_exclusive_group()
@@ -20,11 +21,14 @@ def curl(words: Sequence[str]) -> str:
     given = parser.parse_args(words)
 
     headers = dict(header.split(": ", 1) for header in given.headers)
-    named = [field.split("=@", 1) for field in given.fields]
-    files = [(name, (path, Path(path).read_bytes())) for name, path in named]
+    named = [field.split("=", 1) for field in given.fields]
+    files = [(name, (value[1:], Path(value[1:]).read_bytes())) for name, value in named if value.startswith("@")]
+    texts = {name: value for name, value in named if not value.startswith("@")}
     content = Path(given.file.removeprefix("@")).read_bytes() if given.file else given.data
-    method = "POST" if content or files else "GET"
-    return httpx.request(method, given.url, headers=headers, content=content, files=files or None).text
+    method = given.method or ("POST" if content or files else "GET")
+    return httpx.request(
+        method, given.url, headers=headers, content=content, data=texts or None, files=files or None
+    ).text
 
 
 if __name__ == "__main__":

@@ -58,12 +58,13 @@ def test_what_is_not_run_names_only_targets_of_make_and_files_that_are_there(com
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where commands find pictures, and the gallery that `make demo` hangs."""
+def folder(tmp_path_factory: pytest.TempPathFactory, image_host: str) -> Path:
+    """Where commands find pictures, a list of one, and the gallery that `make demo` hangs."""
     folder = tmp_path_factory.mktemp("commands")
     for place in (folder, folder / "images"):
         place.mkdir(exist_ok=True)
         painting().save(place / "painting.jpg")
+    (folder / "artworks.csv").write_text(f"id,url,title\nTG-001,{image_host}/painting.png,A painting\n")
     settings = demonstrating().model_copy(update={"model_cache_dir": folder / "cache"})
     hang(settings, folder_of(settings), ARTWORKS, lambda *_: None)
     (folder / ".curlrc").write_text("fail\n")  # an answer that is an error is one
@@ -88,6 +89,7 @@ def test_every_other_command_works(command: str, instance: Instance, folder: Pat
         "HOME": str(folder),
         "AUTH_TOKEN": instance.token,
         "MODEL_NAME": instance.model,
+        "ALLOW_PRIVATE_NETWORKS": "true",  # where the list's images are
         "MODEL_CACHE_DIR": str(folder / "cache"),
     }
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.callers.conftest import Instance, RunNode
@@ -69,12 +70,20 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(instance: Instance, image_host: str) -> Environment:
-    """What the documents tell people to export."""
+    """What the documents tell people to export. The index has what they are told to put into it."""
+    image_url = f"{image_host}/painting.png"
+    metadata = {"title": "Snow Storm", "year": 1842, "tags": ["sea", "storm"]}
+    httpx.post(
+        f"{instance.url}/ingest",
+        json={"items": [{"id": "artwork-1842", "url": image_url, "metadata": metadata}]},
+        headers={"Authorization": f"Bearer {instance.token}"},
+        timeout=RUNNING_S,
+    ).raise_for_status()
     return {
         "EMBEDDINGS_URL": instance.url,
         "EMBEDDINGS_TOKEN": instance.token,
         "EMBEDDINGS_MODEL": instance.model,
-        "IMAGE_URL": f"{image_host}/painting.png",
+        "IMAGE_URL": image_url,
     }
 
 

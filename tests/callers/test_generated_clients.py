@@ -73,6 +73,9 @@ def test_operations_have_names_that_stay() -> None:
         "embed_texts": ("post", "/embed/text"),
         "embed_images": ("post", "/embed/image"),
         "embed_mixed": ("post", "/embed/mixed"),
+        "search": ("post", "/search"),
+        "ingest": ("post", "/ingest"),
+        "delete_item": ("delete", "/items/{id}"),
         "create_embedding": ("post", "/v1/embeddings"),
         "list_models": ("get", "/v1/models"),
     }

@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,12 +82,17 @@ class Spoiled:
 
 
 @pytest.fixture(scope="module")
-def running(model: EmbeddingModel, small: str, cache: Any) -> Iterator[Live]:
-    """A service on the small model that listens on loopback, in a thread of this process."""
+def running(model: EmbeddingModel, small: str, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A service on the small model, with an index, that listens on loopback, in a thread of this process."""
     port = unused_port()
     live = Live(f"http://127.0.0.1:{port}")
     settings = Settings.load(
-        auth_token=[TOKEN], model_name=small, model_cache_dir=cache, precision="float32", allow_private_networks=True
+        auth_token=[TOKEN],
+        model_name=small,
+        model_cache_dir=cache,
+        precision="float32",
+        allow_private_networks=True,
+        index_url=f"faiss://{tmp_path_factory.mktemp('index')}",
     )
     with pytest.MonkeyPatch.context() as patch:
         # The service logs into what a command has set up, which may be the stream of a test that is over.

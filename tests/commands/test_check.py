@@ -1,6 +1,8 @@
 """`tate-embeddings check`: content with an instance as it should be, and with no other."""
 
+import base64
 import copy
+import re
 from typing import Any
 
 import httpx
@@ -8,7 +10,8 @@ import pytest
 from app import cli
 
 from tests.commands.conftest import Exchanged, Live, Spoil
-from tests.conftest import TOKEN
+from tests.conftest import AUTHORIZED, TOKEN
+from tests.test_endpoints import as_png, painting
 
 
 def run(url: str, *options: str) -> int:
@@ -64,7 +67,52 @@ def test_every_route_is_called(live: Live) -> None:
     run(live.url)
 
     paths = httpx.get(f"{live.url}/openapi.json").json()["paths"]
-    assert {(method.upper(), path) for path, methods in paths.items() for method in methods} <= live.called
+    called = {(method, re.sub("^/items/.*", "/items/{id}", path)) for method, path in live.called}
+    assert {(method.upper(), path) for path, methods in paths.items() for method in methods} <= called
+
+
+def ingested(live: Live) -> None:
+    """Let there be two items in the index of an instance."""
+    image = base64.b64encode(as_png(painting())).decode()
+    items = [{"id": str(number), "image": image, "metadata": {"number": number}} for number in range(2)]
+    httpx.post(f"{live.url}/ingest", json={"items": items}, headers=AUTHORIZED).raise_for_status()
+
+
+def found(live: Live) -> list[str]:
+    """What there is in the index of an instance."""
+    answer = httpx.post(f"{live.url}/search", json={"query": "anything", "k": 1000}, headers=AUTHORIZED)
+    return sorted(result["id"] for result in answer.json()["results"])
+
+
+def test_an_index_stays_as_it_is(live: Live) -> None:
+    ingested(live)
+
+    assert run(live.url) == 0
+    assert found(live) == ["0", "1"]
+
+
+def _without_search(answer: Exchanged) -> None:
+    if answer.path.startswith(("/search", "/ingest", "/items/")):
+        answer.status, answer.body = 404, {"detail": "There is no such route.", "code": "not_found"}
+
+
+def test_an_instance_without_an_index_is_not_asked_to_search(live: Live) -> None:
+    live.spoil = _without_search
+
+    assert run(live.url) == 0
+    assert ("POST", "/ingest") not in live.called
+
+
+def _of_administrators(answer: Exchanged) -> None:
+    if answer.path.startswith(("/ingest", "/items/")):
+        answer.status, answer.body = 401, {"detail": "A valid bearer token is needed.", "code": "unauthorized"}
+        answer.headers["www-authenticate"] = "Bearer"
+
+
+def test_an_index_that_only_administrators_may_change_is_no_surprise(live: Live) -> None:
+    live.spoil = _of_administrators
+
+    assert run(live.url) == 0
 
 
 def test_the_token_may_come_from_the_settings(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +253,34 @@ def _no_model(answer: Exchanged) -> None:
         answer.body["data"] = []
 
 
+def _the_farthest_first(body: Any) -> None:
+    if body["results"]:
+        body["results"] = [{**body["results"][0], "score": -1, "id": "farthest"}, *body["results"]]
+
+
+def _twice(body: Any) -> None:
+    body["results"] = body["results"][:1] * 2
+
+
+def _beyond_1(body: Any) -> None:
+    for result in body["results"]:
+        result["score"] = 2
+
+
+def _without_metadata(body: Any) -> None:
+    for result in body["results"]:
+        result["metadata"] = None
+
+
+def _all_ingested(body: Any) -> None:
+    body["ingested"], body["failed"] = len(body["failed"]), []
+
+
+def _deleted(answer: Exchanged) -> None:
+    if answer.path.startswith("/items/") and answer.status == 200:
+        answer.body["deleted"] = 1
+
+
 def _everything_alike() -> Spoil:
     kept: list[Any] = []
 
@@ -247,11 +323,19 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     "beyond float64": (_in("/embed-text", _beyond_float64), "of another form (OverflowError"),
     "a list for an answer": (_a_list_for_an_answer, "of another form (TypeError"),
     "no model": (_no_model, "is not among the models"),
+    "another space of an index": (_in("/search", _another_space), "space is '0123456789abcdef' instead of"),
+    "the farthest first": (_in("/search", _the_farthest_first), "scores are"),
+    "an item twice": (_in("/search", _twice), "or one of them twice"),
+    "a cosine beyond 1": (_in("/search", _beyond_1), "scores are [2, 2]"),
+    "an item without metadata": (_in("/search", _without_metadata), "an item without metadata"),
+    "all put in": (_in("/ingest", _all_ingested), "ingested is 3 instead of 0"),
+    "something taken out": (_deleted, "deleted is 1 instead of 0"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_a_surprise(live: Live, capsys: pytest.CaptureFixture[str], fault: str) -> None:
+    ingested(live)
     live.spoil, surprise = FAULTS[fault]
 
     assert run(live.url) == 1

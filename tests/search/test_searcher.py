@@ -37,6 +37,9 @@ class Shelf:
         self.asked_for: list[str] = []
         self.fails: Exception | None = None
         self.closed = False
+        self.settled = 0
+        self.cant_settle: Exception | None = None
+        self.settling = threading.Event()
         self._begun = threading.Semaphore(0)
         self._at_work = 0
         self._lock = threading.Lock()
@@ -96,7 +99,10 @@ class Shelf:
         return iter(())
 
     def settle(self) -> None:
-        """It is as it is."""
+        self.settled += 1
+        self.settling.set()
+        if self.cant_settle:
+            raise self.cant_settle
 
     def anew(self) -> AbstractContextManager[Store]:
         raise NotImplementedError
@@ -343,3 +349,37 @@ def test_a_store_is_let_go_at_the_end() -> None:
     run(shelf, lambda searcher: searcher.take_out("a"))
 
     assert shelf.closed
+
+
+def test_an_index_is_settled_after_many_changes_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.search.searcher.SETTLED_AFTER", 3)
+    shelf = Shelf()
+
+    async def scene(searcher: Searcher) -> None:
+        await searcher.put_in([Item(str(number), unit(1), {}) for number in range(2)], SPACE)
+        assert searcher._settling is None
+        await searcher.put_in([Item("2", unit(1), {})], SPACE)
+        assert await asyncio.to_thread(shelf.settling.wait, 30)
+
+    run(shelf, scene)
+
+    assert shelf.settled == 1
+
+
+@pytest.mark.parametrize("failure", [IndexUnavailable("The index can't be written."), ZeroDivisionError()])
+def test_an_index_that_cant_be_settled_is_searched_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failure: Exception
+) -> None:
+    monkeypatch.setattr("app.search.searcher.SETTLED_AFTER", 1)
+    shelf = Shelf()
+    shelf.cant_settle = failure
+
+    async def scene(searcher: Searcher) -> None:
+        await searcher.put_in([Item("1", unit(1), {})], SPACE)
+        assert searcher._settling
+        await asyncio.to_thread(searcher._settling.join, 30)
+        assert await searcher.search(unit(1), SPACE, EVERYTHING, k=1)
+
+    run(shelf, scene)
+
+    assert [record.name for record in caplog.records if record.levelno >= logging.WARNING] == ["app.search.searcher"]

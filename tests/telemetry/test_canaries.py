@@ -31,7 +31,7 @@ Case = tuple[dict[str, Any], int, str | None]
 @contextmanager
 def service(folder: Path, stderr: int) -> Iterator[str]:
     """The address of a service with a defect, in processes of its own, which has ended after the block."""
-    settings = {"LOG_LEVEL": "DEBUG", "ALLOW_PRIVATE_NETWORKS": "true"}
+    settings = {"LOG_LEVEL": "DEBUG", "ALLOW_PRIVATE_NETWORKS": "true", "INDEX_URL": f"faiss://{folder / 'index'}"}
     with running(folder, "tests.telemetry.defective", stderr, **settings) as instance:
         yield instance.url
 
@@ -89,6 +89,26 @@ def of_images(host: Host, raw: RawHost) -> Iterator[Case]:
     yield {"method": "POST", "url": "/embed/image", "json": {"urls": listed}}, 200, None
 
 
+def of_the_index(host: Host) -> Iterator[Case]:
+    search = {"method": "POST", "url": f"/search?{CANARY}"}
+    ingest = {"method": "POST", "url": f"/ingest?{CANARY}"}
+    about = {"id": CANARY, "metadata": {CANARY: CANARY}}
+    yield ingest | {"json": {"items": [about | {"image": PICTURE}]}}, 200, None
+    yield ingest | {"json": {"items": [about | {"url": host.url(f"/picture.png?{CANARY}")}, {"id": CANARY}]}}, 200, None
+    yield ingest | {"json": {"items": [about | {"embedding": [CANARY]}, about | {CANARY: 1, "image": "?"}]}}, 200, None
+    yield ingest | {"json": {"items": CANARY}}, 422, "invalid_request"
+    yield search | {"json": {"query": f"{CANARY} at night", "filter": {CANARY: CANARY}}}, 200, None
+    yield search | {"json": {"query": f"{CANARY} at night", "filter": {f"{CANARY}?": CANARY}}}, 422, "invalid_request"
+    yield search | {"json": {"query": CANARY, "filter": {CANARY: {CANARY: CANARY}}}}, 422, "invalid_request"
+    yield search | {"json": {"query": f"bad key {CANARY}"}}, 500, "internal"
+    yield search | {"json": {"id": f"{CANARY}?"}}, 404, "item_not_found"
+    yield search | {"json": {"queries": [{"text": CANARY, CANARY: CANARY}]}}, 422, "invalid_request"
+    yield search | {"files": {"file": b"?"}, "data": {"filter": CANARY}}, 422, "invalid_request"
+    yield search | {"json": {"query": CANARY}, "headers": {"Authorization": f"Bearer {CANARY}"}}, 401, "unauthorized"
+    yield {"method": "DELETE", "url": f"/items/{CANARY}%2F{CANARY}?{CANARY}"}, 200, None
+    yield {"method": "DELETE", "url": f"/items/{CANARY}"}, 200, None
+
+
 def hang_up(port: int) -> None:
     """Ask for a long list and be gone before there is an answer."""
     body = json.dumps({"texts": [f"{CANARY} number {number}" for number in range(256)]}).encode()
@@ -122,7 +142,7 @@ def said(tmp_path_factory: pytest.TempPathFactory, sent: list[tuple[int, int, st
             service(folder, log.fileno()) as url,
             httpx.Client(base_url=url, headers=AUTHORIZED, timeout=30) as client,
         ):
-            for case, status, code in [*of_texts(), *of_images(host, raw)]:
+            for case, status, code in [*of_texts(), *of_images(host, raw), *of_the_index(host)]:
                 sent.append((client.request(**case).status_code, status, code))
             port = httpx.URL(url).port or 0
             break_off(port)
@@ -157,7 +177,7 @@ def test_a_defect_leaves_its_traceback_under_the_id_of_its_request(said: str) ->
 
     defects = [line for line in told if line["event"] == "a defect"]
     assert [line["exception"].splitlines()[-1] for line in defects] == [
-        "ValueError", "RuntimeError: the engine broke", "RuntimeError: the engine broke"
+        "ValueError", *["RuntimeError: the engine broke"] * 3
     ]  # fmt: skip
     failed = [line["request_id"] for line in told if line.get("status") == 500]
     assert [line["request_id"] for line in defects] == failed

@@ -127,14 +127,14 @@ def test_the_page_lists_every_metric_with_its_labels() -> None:
     assert {*described} == {*FAMILIES}
 
 
-def test_the_page_lists_what_is_in_the_line_of_a_request(client: TestClient) -> None:
+def test_the_page_lists_what_is_in_the_line_of_a_request(searching: TestClient) -> None:
     names = re.findall(r"^\| (`.*?) \|", section("The log"), re.M)
     described = {name for row in names for name in re.findall(r"`(\w+)`", row)}
 
     with structlog.testing.capture_logs() as lines:
         for _ in range(2):
-            client.post("/embed-text", json={"query": "of this page"}, headers=AUTHORIZED)
-        client.post("/embed-image", files={"file": as_png(painting(31, 41))}, headers=AUTHORIZED)
+            searching.post("/search", json={"query": "of this page"}, headers=AUTHORIZED)
+        searching.post("/embed-image", files={"file": as_png(painting(31, 41))}, headers=AUTHORIZED)
 
     written = set().union(*(line for line in lines if line["event"] == "request"))
     assert written - {"event", "log_level"} == described - {"fetch_ms", "cache_joined"}

@@ -163,6 +163,8 @@ class FileStore:
                 return self._opened[1]
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise IndexUnavailable("The index can't be read.") from error
 
     def _begun(self) -> State:
         """An index without items, where there was none."""

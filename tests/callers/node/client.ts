@@ -22,6 +22,9 @@ export const bodies: {
   uploads: Sent<"embed_images", "multipart/form-data">;
   mixed: Sent<"embed_mixed">[];
   openai: Sent<"create_embedding">[];
+  search: Sent<"search">[];
+  searchUpload: Sent<"search", "multipart/form-data">;
+  ingest: Sent<"ingest">;
 } = {
   text: { query: "a stormy sea" },
   image: [{ url: "https://example.org/a.png" }, { image: "AAAA" }],
@@ -36,6 +39,21 @@ export const bodies: {
     { model: "ViT-B-32", input: ["a stormy sea", [49406, 2954, 49407]], encoding_format: "base64", dimensions: 64 },
     { model: "ViT-B-32", input: [{ image: "AAAA" }, { url: "https://example.org/a.png" }, "a dog"] },
   ],
+  search: [
+    { query: "a stormy sea", k: 5, offset: 10, min_score: 0.2, filter: { year: { gte: 1800 }, tags: ["sea", "storm"] } },
+    { url: "https://example.org/a.png" },
+    { image: "AAAA", filter: null },
+    { id: "artwork-1842" },
+    { queries: [{ text: "a stormy sea" }, { id: "artwork-1842", weight: -0.5 }, { url: "https://example.org/a.png" }] },
+  ],
+  searchUpload: { file: "bytes", k: 5, filter: '{"year": 1842}' },
+  ingest: {
+    items: [
+      { id: "a", embedding: [0.6, 0.8], space: "5f0c1b2a9d3e4f67", metadata: { title: "A sea" } },
+      { id: "b", url: "https://example.org/a.png" },
+      { id: "c", image: "AAAA" },
+    ],
+  },
 };
 
 // @ts-expect-error: a field that no form has
@@ -62,6 +80,14 @@ export function whatFailed(answer: Answer<"embed_mixed">): string[] {
 
 export function numbers(answer: Answer<"create_embedding">): number[] {
   return answer.data.flatMap(({ embedding }) => (typeof embedding === "string" ? [] : embedding));
+}
+
+export function found(answer: Answer<"search">): [string, number, unknown][] {
+  return answer.results.map(({ id, score, metadata }) => [id, score, metadata["title"]]);
+}
+
+export function changed(put: Answer<"ingest">, taken: Answer<"delete_item">): number {
+  return put.ingested + put.failed.filter(({ id }) => id === undefined).length - taken.deleted;
 }
 
 export function isDemonstration(answer: Answer<"health">): boolean {
