@@ -7,6 +7,7 @@ SERVING := .venv/.serving
 IMAGE := tate-embeddings
 HOST_PORT := 8002
 MINUTES := 30
+KILLS := 50
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo dev run run-local logs stop restart check format test openapi docs sbom licences chaos soak test-long bench clean
@@ -81,8 +82,9 @@ chaos: $(INSTALLED)  ## what each fault costs, one after the other: two minutes
 soak: $(INSTALLED)  ## a mixed load among faults, and whether anything is lost, wrong or leaks: MINUTES=30
 	$(RUN)/python -m tests.endurance soak --minutes $(MINUTES)
 
-test-long: $(INSTALLED)  ## what takes too long for every change: the tests, chaos, and the soak
+test-long: $(INSTALLED)  ## what takes too long for every change: the tests, a catalogue killed KILLS times, chaos, and the soak
 	$(MAKE) test
+	KILLS=$(KILLS) $(RUN)/pytest tests/catalogue/test_kills.py
 	$(MAKE) chaos
 	$(MAKE) soak
 

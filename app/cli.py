@@ -2,34 +2,35 @@
 
 import argparse
 import functools
-import json
 import logging
 import math
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
-import numpy as np
 from fastapi import FastAPI
 
 from app import __version__
+from app.commands import catalogue_arguments, search_arguments
+from app.commands.catalogue import STAGES, catalogue, status
 from app.commands.check import check
 from app.commands.embed import embed, summary
 from app.commands.instance import Instance
 from app.commands.items import STDIN, Items
 from app.commands.local import LocalModel
+from app.commands.outcomes import Embeds
 from app.commands.outputs import opened
 from app.commands.remote import RemoteService
+from app.commands.search import Place, Wanted, for_people, for_programs, search, suited
 from app.config import Settings
 from app.demo import service as demo
-from app.demo.gallery import ARTWORKS, Gallery, hang
-from app.embeddings import EmbeddingModel
-from app.embeddings.engines import Vectors
+from app.demo.gallery import ARTWORKS, hang
 from app.embeddings.engines.choice import choose
 from app.embeddings.model import prepare
-from app.errors import GalleryUnavailable, StartError
+from app.errors import StartError
 from app.main import create_app
 from app.resources import gpus
 from app.serving.processes import Processes, count
@@ -50,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read the lines has seen enough; Python would complain of it when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return status
 
 
@@ -69,14 +73,9 @@ def _parser() -> argparse.ArgumentParser:
         "demo", help="paint a gallery and serve it on the bundled model", description=_demo.__doc__
     )
     demonstrating.add_argument("--artworks", type=_positive, default=ARTWORKS, metavar="N", help="how many to paint")
-    searching = commands.add_parser(
-        "search", help="find pictures of the demonstration's gallery", description=_search.__doc__
-    )
-    searching.add_argument("query", nargs="?", help="what to look for; without it, an answer of the service on stdin")
-    searching.add_argument("-k", type=_positive, default=5, metavar="N", help="how many to show")
-    for command, run in ((demonstrating, _demo), (searching, _search)):
-        command.add_argument("--dir", type=Path, help="where the gallery lies; the default is in MODEL_CACHE_DIR")
-        command.set_defaults(run=run)
+    demonstrating.add_argument("--dir", type=Path, help="where the gallery lies; the default is in MODEL_CACHE_DIR")
+    demonstrating.set_defaults(run=_demo)
+    search_arguments.add(commands, _search)
     embedding = commands.add_parser("embed", help="texts, image files and URLs to vectors", description=_embed.__doc__)
     embedding.add_argument("items", nargs="*", metavar="ITEM", help="an image file, a folder of images, or a URL")
     embedding.add_argument("--text", action="append", default=[], help="a text; may be repeated")
@@ -88,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     embedding.add_argument("--service", metavar="URL", help="let a running service do it, not this machine")
     embedding.set_defaults(run=_embed)
+    catalogue_arguments.add(commands, _catalogue)
     checking = commands.add_parser("check", help="call every route of a live instance once", description=_check.__doc__)
     checking.add_argument("url", metavar="URL", help="where it is, such as https://embeddings.example.org")
     checking.add_argument(
@@ -97,7 +97,6 @@ def _parser() -> argparse.ArgumentParser:
     checking.set_defaults(run=_check)
     for command in (embedding, checking):
         command.add_argument("--token", help="a token of the service; the default is the first of AUTH_TOKEN")
-    for command in (searching, embedding, checking):
         command.set_defaults(log_level="WARNING")  # what they find is all that is to be read
     return parser
 
@@ -151,12 +150,12 @@ def _prepare(settings: Settings, _: argparse.Namespace) -> int:
 
 def _demo(_: Settings, options: argparse.Namespace) -> int:
     """Paint a gallery of artworks, once, and serve it on the bundled model, on loopback, until a signal ends it."""
-    settings = demo.demonstrating()
+    settings = demo.demonstrating(options.dir)
     folder = options.dir or demo.folder_of(settings)
-    gallery = hang(settings, folder, options.artworks, _painted if sys.stdout.isatty() else lambda *_: None)
-    search = [Path(sys.argv[0]), "search", *(["--dir", options.dir] if options.dir else [])]
-    print(demo.instructions(settings, gallery, " ".join(map(str, search))), flush=True)
-    _run(settings, lambda app: demo.with_pictures(app, gallery))
+    hang(settings, folder, options.artworks, _painted if sys.stdout.isatty() else lambda *_: None)
+    searching = shlex.join([sys.argv[0], "search", "a lighthouse", "--dir", str(folder)])
+    print(demo.instructions(settings, folder, searching), flush=True)
+    _run(settings, lambda app: demo.with_pictures(app, folder))
     return 0
 
 
@@ -164,37 +163,41 @@ def _painted(done: int, count: int) -> None:
     print(f"\r  painting: {done} of {count}", end="\n" if done == count else "", flush=True)
 
 
-def _search(_: Settings, options: argparse.Namespace) -> int:
-    """Find the artworks of the demonstration's gallery that are closest to words, or to a vector of the service's."""
-    settings = demo.demonstrating()
-    gallery = Gallery.open(options.dir or demo.folder_of(settings))
-    if not options.query and sys.stdin.isatty():
-        raise GalleryUnavailable('say what to look for, for example: tate-embeddings search "a stormy sea at night"')
-    vector, space = _embedded(options.query, settings) if options.query else _answered(sys.stdin.read())
-    for found in gallery.nearest(vector, space, options.k):
-        label = found.label
-        print(f"{found.score:.3f}  {label['title']} - {label['artist']}, {label['year']}, {label['medium']}")
-        print(f"       {gallery.folder / label['path']}")
+def _search(settings: Settings, options: argparse.Namespace) -> int:
+    """Show what is nearest to words or to an image in the index of DIR, of INDEX_URL, or else of the demonstration."""
+    wanted = Wanted.of(options.query, options.image, options.filter, options.k, options.min_score)
+    place = Place.of(options.dir, settings.index_url, demo.folder_of(settings))
+    found = search(place, wanted, lambda space: _embedding(suited(settings, place, space), options))
+    for each in found:
+        print(for_programs(each) if options.json else for_people(each, place.folder), flush=True)
+    if not found:
+        print("nothing was found", file=sys.stderr)
     return 0
 
 
 def _embed(settings: Settings, options: argparse.Namespace) -> int:
     """Embed images (ITEMs), then texts, in this order: a JSON line for each, or a row of a .npy file."""
     watched = sys.stderr.isatty() and (options.output or not sys.stdout.isatty())
-    try:
-        with Items(options.items, options.text, options.texts_from) as items, opened(options.output) as output:
-            service = options.service
-            with RemoteService(service, _token(settings, options), settings) if service else LocalModel(settings) as by:
-                tally = embed(items, by, output, _done if watched else lambda _: None)
-        if watched:
-            print(file=sys.stderr)
-    except BrokenPipeError:  # whoever read the lines has seen enough; Python would complain of it when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    with (
+        Items(options.items, options.text, options.texts_from) as items,
+        opened(options.output) as output,
+        _embedding(settings, options) as by,
+    ):
+        tally = embed(items, by, output, _done if watched else lambda _: None)
+    if watched:
+        print(file=sys.stderr)
     failures = summary(tally)
     if failures:
         print(f"tate-embeddings: {failures}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _catalogue(settings: Settings, options: argparse.Namespace) -> int:
+    """Keep vectors of a list of images. Every stage can be stopped anywhere, and goes on from there."""
+    say = functools.partial(print, flush=True)
+    if options.stage not in STAGES:
+        return 0 if status(settings, options, say) else 1
+    return 0 if catalogue(settings, options, _token(settings, options), say) else 1
 
 
 def _done(count: int) -> None:
@@ -211,17 +214,11 @@ def _token(settings: Settings, options: argparse.Namespace) -> str:
     return options.token or next(iter(settings.auth_token), "")
 
 
-def _embedded(query: str, settings: Settings) -> tuple[Vectors, str]:
-    model = EmbeddingModel(settings.model_name, settings.pretrained, settings=settings)
-    return model.embed_texts([query])[0], model.space
-
-
-def _answered(answer: str) -> tuple[Vectors, str]:
-    try:
-        fields = json.loads(answer)
-        return np.array(fields["embedding"], np.float32), fields["space"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise GalleryUnavailable(f"what came in is no answer with an embedding: {answer[:200].strip()}") from error
+def _embedding(settings: Settings, options: argparse.Namespace) -> AbstractContextManager[Embeds]:
+    """What embeds: the service that was named, or else the model that the settings name, in this process."""
+    if options.service:
+        return RemoteService(options.service, _token(settings, options), settings)
+    return LocalModel(settings)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The command line: what it prints, and how it ends when something can't be."""
 
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 from app import __version__, cli
 from app.demo.gallery import hang
-from app.demo.service import demonstrating
+from app.demo.service import FOLDER, demonstrating
 from app.embeddings import EmbeddingModel
 from app.embeddings.engines.choice import Choice
 from app.main import __getattr__ as attribute_of_main
@@ -16,6 +18,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from tests.conftest import TOKEN
+from tests.test_documents import README
 
 
 def run(*arguments: str) -> int:
@@ -25,7 +28,7 @@ def run(*arguments: str) -> int:
 @pytest.fixture(scope="module")
 def hung(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a gallery of two artworks hangs."""
-    folder = tmp_path_factory.mktemp("hung") / "gallery"
+    folder = tmp_path_factory.mktemp("hung") / FOLDER
     hang(demonstrating(), folder, 2)
     return folder
 
@@ -205,29 +208,23 @@ def test_the_module_runs_as_a_program() -> None:
     assert done.stdout.strip() == __version__
 
 
-def test_searching_for_nothing_on_a_terminal_says_what_to_type(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hung: Path
+def test_searching_where_no_gallery_is_says_how_to_make_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setenv("MODEL_CACHE_DIR", str(tmp_path))
 
-    assert run("search", "--dir", str(hung)) == 1
-    assert "say what to look for" in only_line(capsys)
-
-
-def test_searching_where_no_gallery_is_says_how_to_make_one(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert run("search", "a boat", "--dir", str(tmp_path)) == 1
+    assert run("search", "a boat") == 1
     assert "make demo" in only_line(capsys)
 
 
-@pytest.mark.parametrize("arguments", [["demo", "--artworks", "0"], ["search", "a boat", "-k", "-1"]])
-def test_a_number_below_one_is_refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+def test_a_gallery_of_no_artworks_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        run(*arguments)
+        run("demo", "--artworks", "0")
 
     assert "must be 1 or more" in capsys.readouterr().err
 
 
-def test_the_demonstration_serves_its_gallery_s_pictures(
+def test_the_demonstration_serves_its_gallery_and_the_pictures(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hung: Path
 ) -> None:
     made: list[FastAPI] = []
@@ -239,15 +236,37 @@ def test_the_demonstration_serves_its_gallery_s_pictures(
         def run(self) -> None: ...
 
     monkeypatch.setattr(cli, "Processes", Started)
+    monkeypatch.setenv("INDEX_URL", "faiss:///an/index/of/somebody/else")
 
     assert run("demo", "--dir", str(hung), "--artworks", "2") == 0
-    assert capsys.readouterr().out.count("curl -s http://localhost:8000/embed-") == 3
+    said = capsys.readouterr().out
+    assert "2 generated artworks" in said
+    assert said.count("curl -s http://localhost:8000/search ") == 3
+    assert f"search 'a lighthouse' --dir {hung}" in said
     assert TestClient(made[0]).get("/artworks/demo-0002.jpg").status_code == 200
+    assert made[0].state.services.settings.index_url == f"faiss://{hung}"
 
 
-def test_words_are_searched_for_in_the_gallery(capsys: pytest.CaptureFixture[str], hung: Path) -> None:
-    assert run("search", "a boat", "--dir", str(hung), "-k", "2") == 0
+def test_the_readme_s_search_finds_artworks_of_the_gallery(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hung: Path
+) -> None:
+    monkeypatch.setenv("MODEL_CACHE_DIR", str(hung.parent))
+    (command,) = re.findall(r"^\.venv/bin/tate-embeddings (search .*)$", README, re.M)
+
+    assert run(*shlex.split(command)) == 0
 
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
-    assert {Path(line.strip()).name for line in lines[1::2]} == {"demo-0001.jpg", "demo-0002.jpg"}
+    assert re.fullmatch(r"-?0\.\d{3}  .+ - .+ \(invented\), \d{4}, .+", lines[0])
+    assert {line.strip() for line in lines[1::2]} == {
+        str(hung / "images" / f"demo-000{number}.jpg") for number in (1, 2)
+    }
+
+
+def test_a_gallery_is_searched_with_its_model_whatever_is_served_otherwise(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hung: Path
+) -> None:
+    monkeypatch.setenv("MODEL_NAME", "no-such-model")
+
+    assert run("search", "a boat", "--dir", str(hung), "-k", "1") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2

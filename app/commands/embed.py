@@ -35,7 +35,7 @@ def embed(items: Iterable[Item], embeds: Embeds, output: Output, told: Callable[
     """
     tally: Tally = Counter()
     for window in _windows(items):
-        for item, outcome in zip(window, _outcomes(window, embeds), strict=True):
+        for item, outcome in zip(window, outcomes(window, embeds), strict=True):
             output.write(item, outcome)
             tally[outcome.code if isinstance(outcome, Failed) else None] += 1
         output.flush()
@@ -50,28 +50,29 @@ def summary(tally: Tally) -> str | None:
     return f"{failed} of {tally.total()} items have no vector ({codes})" if failed else None
 
 
-def _windows(items: Iterable[Item]) -> Iterator[list[Item]]:
-    iterator = iter(items)
-    while window := list(islice(iterator, WINDOW)):
-        yield window
-
-
-def _outcomes(window: Sequence[Item], embeds: Embeds) -> list[Outcome]:
-    outcomes: dict[int, Outcome] = {}
+def outcomes(items: Sequence[Item], embeds: Embeds) -> list[Outcome]:
+    """What becomes of each of some items, in their order: of so many as may be in memory at once."""
+    found: dict[int, Outcome] = {}
     texts: dict[int, str] = {}
     images: dict[int, Item] = {}
-    for place, item in enumerate(window):
+    for place, item in enumerate(items):
         if item.kind != "text":
             images[place] = item
         elif (fault := _fault(item.name)) is None:
             texts[place] = item.name
         else:
-            outcomes[place] = fault
+            found[place] = fault
     if texts:
-        outcomes |= zip(texts, embeds.texts([*texts.values()]), strict=True)
+        found |= zip(texts, embeds.texts([*texts.values()]), strict=True)
     if images:
-        outcomes |= zip(images, embeds.images([*images.values()]), strict=True)
-    return [outcomes[place] for place in range(len(window))]
+        found |= zip(images, embeds.images([*images.values()]), strict=True)
+    return [found[place] for place in range(len(items))]
+
+
+def _windows(items: Iterable[Item]) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while window := list(islice(iterator, WINDOW)):
+        yield window
 
 
 def _fault(text: str) -> Failed | None:

@@ -35,6 +35,13 @@ class RemoteService:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
+    def sample(self) -> client.Embedding:
+        """Some vector of the service, which says of which model and space all of them are."""
+        try:
+            return self._client.embed_text("a picture")
+        except client.EmbeddingsError as error:
+            raise InstanceUnusable(f"{self._url}: {error}") from None
+
     def texts(self, texts: Sequence[str]) -> Sequence[Outcome]:
         return self._outcomes(len(texts), partial(self._client.embed_texts, texts))
 

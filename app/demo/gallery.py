@@ -1,96 +1,49 @@
-"""The demonstration gallery on disk: painted, described, embedded, and searched by a vector.
+"""The demonstration gallery on disk: painted, described, embedded, and put into an index.
 
 FOLDER/
   images/demo-0001.jpg …
-  metadata.jsonl          a line for each artwork, in the order of the vectors
-  embeddings.npy
+  faiss.index, items-…    the index: an item for each artwork, whose metadata is the label beside it
   gallery.json            what it was made from; a gallery of other makings is made anew
 """
 
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
 from filelock import FileLock
 
 from app.config import Settings
-from app.demo.artworks import collection
+from app.demo.artworks import Artwork, collection
 from app.demo.painter import paint
 from app.demo.scene import imagine
 from app.embeddings import EmbeddingModel
-from app.embeddings.engines import Vectors
 from app.embeddings.model import prepare
-from app.errors import GalleryUnavailable
+from app.errors import GalleryUnavailable, IndexUnavailable
 from app.images.decode import look
 from app.resources import cores
+from app.search.opening import in_folder, opened
+from app.search.store import Item
 
 # Seeds that the bundled model was neither trained on nor judged by.
 FIRST_SEED = 2_000_010_000
 ARTWORKS = 320
 SIZE = 640
 QUALITY = 90
-# Raised when the same seeds give other pictures or words than before.
-EDITION = 2
+# Raised when the same seeds give other pictures or words than before, or what is made of them is another.
+EDITION = 3
 
 IMAGES = "images"
-METADATA = "metadata.jsonl"
-VECTORS = "embeddings.npy"
 MADE_FROM = "gallery.json"
 
 
-@dataclass(frozen=True)
-class Found:
-    """An artwork's label, and how close the artwork is to what was asked for: the cosine."""
-
-    score: float
-    label: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """A gallery that is complete."""
-
-    folder: Path
-    space: str
-    labels: Sequence[dict[str, Any]]
-    vectors: Vectors
-
-    @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Read a gallery.
-
-        Raises:
-            GalleryUnavailable: there is none.
-        """
-        try:
-            space = json.loads((folder / MADE_FROM).read_text("utf-8"))["space"]
-            labels = [json.loads(line) for line in (folder / METADATA).read_text("utf-8").splitlines()]
-            return cls(folder, space, labels, np.load(folder / VECTORS))
-        except (OSError, ValueError, KeyError) as error:
-            raise GalleryUnavailable(f"there is no gallery in {folder}; 'make demo' paints one") from error
-
-    def nearest(self, vector: Vectors, space: str, count: int) -> list[Found]:
-        """The artworks closest to a unit vector, the closest first.
-
-        Raises:
-            GalleryUnavailable: the vector is of another embedding space.
-        """
-        if space != self.space:
-            raise GalleryUnavailable(f"the vector is of space {space}, the gallery of {self.space}: not to be compared")
-        scores = self.vectors @ vector
-        return [Found(float(scores[row]), self.labels[row]) for row in np.argsort(-scores)[:count]]
-
-
-def hang(
-    settings: Settings, folder: Path, count: int, painted: Callable[[int, int], None] = lambda *_: None
-) -> Gallery:
-    """The gallery of `count` artworks, painted and embedded now unless it is there.
+def hang(settings: Settings, folder: Path, count: int, painted: Callable[[int, int], None] = lambda *_: None) -> None:
+    """See to it that a gallery of `count` artworks hangs: painted, embedded and indexed now unless it is there.
 
     It appears by one rename, complete or not at all; what was there before stays until then.
 
@@ -118,7 +71,8 @@ def hang(
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise GalleryUnavailable(f"the gallery can't be written to {folder} ({reason})") from error
-    return Gallery.open(folder)
+    except IndexUnavailable as error:
+        raise GalleryUnavailable(f"the gallery can't be written to {folder}: {error.detail}") from error
 
 
 def _replace(folder: Path, settings: Settings, made_from: dict[str, Any], painted: Callable[[int, int], None]) -> None:
@@ -134,10 +88,12 @@ def _replace(folder: Path, settings: Settings, made_from: dict[str, Any], painte
 
 
 def _hangs(folder: Path, made_from: dict[str, Any]) -> bool:
+    """Whether this gallery is there. What others have put into its index since, or taken out, doesn't matter."""
     try:
-        complete = all((folder / part).exists() for part in (IMAGES, METADATA, VECTORS))
-        return complete and json.loads((folder / MADE_FROM).read_text("utf-8")) == made_from
-    except (OSError, ValueError):
+        made = json.loads((folder / MADE_FROM).read_text("utf-8"))
+        with closing(opened(in_folder(folder))) as store:
+            return made == made_from and (folder / IMAGES).exists() and store.about().space == made_from["space"]
+    except (OSError, ValueError, IndexUnavailable):
         return False
 
 
@@ -145,7 +101,7 @@ def _fill(folder: Path, settings: Settings, count: int, painted: Callable[[int, 
     (folder / IMAGES).mkdir(parents=True)
     works = collection(FIRST_SEED, count)
     files = [folder / IMAGES / f"{work.id}.jpg" for _, work in works]
-    pixels, lines = [], []
+    pixels, labels = [], []
     with ProcessPoolExecutor(cores()) as painters:
         # Painters are forked by this line, and so before the model has threads.
         paintings = painters.map(_paint, [scene.seed for scene, _ in works], files)
@@ -153,11 +109,19 @@ def _fill(folder: Path, settings: Settings, count: int, painted: Callable[[int, 
         for (_, work), file, _ in zip(works, files, paintings, strict=True):
             picture, seen = look(file.read_bytes(), settings.max_image_pixels, model.preprocessing)
             pixels.append(seen)
-            label = asdict(work) | {"path": f"{IMAGES}/{file.name}", "width": picture.width, "height": picture.height}
-            lines.append(json.dumps(label) + "\n")
-            painted(len(lines), count)
-    np.save(folder / VECTORS, model.embed_pixels(pixels))
-    (folder / METADATA).write_text("".join(lines), "utf-8")
+            image = {"path": f"{IMAGES}/{file.name}", "width": picture.width, "height": picture.height}
+            labels.append(_label(work) | {"image": image})
+            painted(len(labels), count)
+    vectors = model.embed_pixels(pixels)
+    items = [Item(work.id, *rest) for (_, work), *rest in zip(works, vectors, labels, strict=True)]
+    with closing(opened(in_folder(folder))) as store:
+        store.upsert(items, model.space)
+        store.settle()
+
+
+def _label(work: Artwork) -> dict[str, Any]:
+    """What there is to say of a work beside its id."""
+    return {name: value for name, value in asdict(work).items() if name != "id" and value is not None}
 
 
 def _paint(seed: int, file: Path) -> None:

@@ -1,4 +1,4 @@
-"""The service as a demonstration: the bundled model on loopback, and the gallery's pictures beside it."""
+"""The service as a demonstration: the bundled model on loopback, with the gallery as its index and its pictures."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,13 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from app.config import DEMONSTRATION, Settings
-from app.demo.gallery import IMAGES, Gallery
+from app.demo.gallery import IMAGES
+from app.search.opening import in_folder
 
 HOST = "127.0.0.1"
 FOLDER = "demo-gallery"
 SHOWN_AT = "artworks"
+RESULTS = 3
 
 INSTRUCTIONS = """
   {artworks} generated artworks in {folder}
@@ -26,22 +28,28 @@ In another terminal, find pictures by words, by other words, and by a picture:
 
 {by_picture}
 
+Or without the service:
+
+{without_service}
+
 Ctrl-C ends it.
 """
 
 
-def demonstrating() -> Settings:
+def demonstrating(folder: Path | None = None) -> Settings:
     """The environment's settings, but the bundled model, a token that may be shown, and loopback only.
 
-    On loopback lie the gallery's own pictures, so that image URLs may lead there.
+    On loopback lie the gallery's own pictures, so that image URLs may lead there. What is searched is the gallery in
+    a folder, which lies in `MODEL_CACHE_DIR` unless someone says otherwise.
     """
-    return Settings.load(
+    settings = Settings.load(
         model_name=DEMONSTRATION,
         pretrained="bundled",
         auth_token=("demonstration_token",),
         host=HOST,
         allow_private_networks=True,
     )
+    return settings.model_copy(update={"index_url": in_folder(folder or folder_of(settings))})
 
 
 def folder_of(settings: Settings) -> Path:
@@ -49,27 +57,29 @@ def folder_of(settings: Settings) -> Path:
     return settings.model_cache_dir / FOLDER
 
 
-def with_pictures(app: FastAPI, gallery: Gallery) -> FastAPI:
-    """An application that shows the gallery's pictures too."""
-    app.mount(f"/{SHOWN_AT}", StaticFiles(directory=gallery.folder / IMAGES))
+def with_pictures(app: FastAPI, folder: Path) -> FastAPI:
+    """An application that shows the pictures of the gallery in a folder too."""
+    app.mount(f"/{SHOWN_AT}", StaticFiles(directory=folder / IMAGES))
     return app
 
 
-def instructions(settings: Settings, gallery: Gallery, search: str) -> str:
-    """What to type to see something."""
+def instructions(settings: Settings, folder: Path, without_service: str) -> str:
+    """What to type to see something of the gallery in a folder, `without_service` among it."""
     url = f"http://localhost:{settings.port}"
-    picture = f"{url}/{SHOWN_AT}/{Path(gallery.labels[0]['path']).name}"
+    pictures = sorted((folder / IMAGES).iterdir())
 
-    def ask(route: str, **body: str) -> str:
+    def ask(**sought: str) -> str:
         headers = f'-H "Authorization: Bearer {settings.auth_token[0]}" -H "Content-Type: application/json"'
-        return f"curl -s {url}/{route} {headers} -d '{json.dumps(body)}' | {search}"
+        body = json.dumps({**sought, "k": RESULTS})
+        return f"curl -s {url}/search {headers} -d '{body}' | python3 -m json.tool"
 
     return INSTRUCTIONS.format(
-        artworks=len(gallery.labels),
-        folder=gallery.folder,
+        artworks=len(pictures),
+        folder=folder,
         url=url,
         token=settings.auth_token[0],
-        by_words=ask("embed-text", query="a stormy sea at night"),
-        by_other_words=ask("embed-text", query="portrait of a woman in a red dress"),
-        by_picture=ask("embed-image", url=picture),
+        by_words=ask(query="a stormy sea at night"),
+        by_other_words=ask(query="portrait of a woman in a red dress"),
+        by_picture=ask(url=f"{url}/{SHOWN_AT}/{pictures[0].name}"),
+        without_service=without_service,
     )

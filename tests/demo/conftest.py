@@ -1,12 +1,12 @@
 """The demonstration as `make demo` starts it: a process of its own, on the bundled model, with its gallery."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,8 @@ import httpx
 import pytest
 from app.demo.gallery import FIRST_SEED
 from app.demo.scene import Scene, imagine
+from app.search.opening import in_folder, opened
+from app.search.store import Item
 
 from tests.conftest import unused_port
 
@@ -34,14 +36,14 @@ class Demonstration:
     seconds: float
 
     @cached_property
-    def labels(self) -> list[dict[str, Any]]:
-        """What the gallery knows of its artworks."""
-        return [json.loads(line) for line in (self.folder / "metadata.jsonl").read_text().splitlines()]
+    def works(self) -> list[Item]:
+        """The artworks as the gallery's index has them, by their numbers."""
+        return works_in(self.folder)
 
     @cached_property
     def scenes(self) -> list[Scene]:
         """What the artworks show."""
-        return [imagine(FIRST_SEED + index) for index in range(len(self.labels))]
+        return [imagine(FIRST_SEED + index) for index in range(len(self.works))]
 
     def embed(self, route: str, **body: str) -> dict[str, Any]:
         """Ask the service for a vector."""
@@ -51,6 +53,12 @@ class Demonstration:
         return result
 
 
+def works_in(folder: Path) -> list[Item]:
+    """The artworks of a gallery, by their numbers."""
+    with closing(opened(in_folder(folder))) as store:
+        return sorted(store.items(), key=lambda item: item.id)
+
+
 @pytest.fixture(scope="session")
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstration]:
     """A demonstration with the gallery that everybody gets."""
@@ -58,7 +66,9 @@ def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstr
     port = unused_port()
     output, log = folder / "output", folder / "log"
     environment = {
-        name: value for name, value in os.environ.items() if name not in ("AUTH_TOKEN", "MODEL_NAME", "PRETRAINED")
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("AUTH_TOKEN", "MODEL_NAME", "PRETRAINED", "INDEX_URL")
     } | {"PORT": str(port), "MODEL_CACHE_DIR": str(folder), "LOG_FORMAT": "json"}
     began = time.monotonic()
     with output.open("w") as printed, log.open("w") as logged:

@@ -61,7 +61,7 @@ def fits(scene: Scene, wanted: dict[str, Any]) -> bool:
 @pytest.fixture(scope="module")
 def pictures(demonstration: Demonstration) -> Any:
     """What the service says of every artwork's picture, by URL."""
-    urls = [f"{demonstration.url}/artworks/{label['id']}.jpg" for label in demonstration.labels]
+    urls = [f"{demonstration.url}/artworks/{work.id}.jpg" for work in demonstration.works]
     return np.array([demonstration.embed("embed-image", url=url)["embedding"] for url in urls])
 
 
@@ -73,11 +73,11 @@ def test_a_query_finds_a_picture_of_what_it_asks_for(
 
     best = int(np.argmax(pictures @ demonstration.embed("embed-text", query=query)["embedding"]))
 
-    assert fits(demonstration.scenes[best], wanted), demonstration.labels[best]["title"]
+    assert fits(demonstration.scenes[best], wanted), demonstration.works[best].metadata["title"]
 
 
 def test_captions_and_pictures_find_each_other(demonstration: Demonstration, pictures: Any) -> None:
-    captions = [label["caption"] for label in demonstration.labels]
+    captions = [work.metadata["caption"] for work in demonstration.works]
     texts = np.array([demonstration.embed("embed-text", query=caption)["embedding"] for caption in captions])
 
     for similar in (texts @ pictures.T, pictures @ texts.T):
@@ -87,6 +87,6 @@ def test_captions_and_pictures_find_each_other(demonstration: Demonstration, pic
 
 
 def test_the_gallery_holds_the_vectors_that_the_service_gives(demonstration: Demonstration, pictures: Any) -> None:
-    hung = np.load(demonstration.folder / "embeddings.npy")
+    hung = np.array([work.vector for work in demonstration.works])
 
     assert np.sum(hung * pictures, axis=1).min() > 0.9995
