@@ -43,6 +43,8 @@ SCENARIOS = {
     "lists": here,
     "footprint": here,
     "observing": here,
+    "catalogue": here,
+    "searching": here,
 }
 
 

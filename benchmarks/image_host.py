@@ -9,15 +9,16 @@ from typing import cast
 
 import uvloop
 
-from benchmarks.photograph import photograph
+from benchmarks.photograph import SIZE, photograph
 
 HEAD_END = b"\r\n\r\n"
 
 
 @contextmanager
-def image_host() -> Iterator[str]:
-    """The host's address, for as long as the block lasts."""
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.image_host"], stdout=subprocess.PIPE, text=True)
+def image_host(size: tuple[int, int] = SIZE) -> Iterator[str]:
+    """The address of a host of pictures of a width and a height, for as long as the block lasts."""
+    command = [sys.executable, "-m", "benchmarks.image_host", *map(str, size)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield f"http://127.0.0.1:{int(process.stdout.readline())}"
@@ -47,14 +48,15 @@ class ImageHost(asyncio.Protocol):
             self._transport.writelines([head, self._picture, path])
 
 
-async def serve() -> None:
+async def serve(size: tuple[int, int]) -> None:
     """Print the port, and answer until this process is ended."""
-    picture = photograph()
+    picture = photograph(size)
     server = await asyncio.get_running_loop().create_server(lambda: ImageHost(picture), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
+    width, height = map(int, sys.argv[1:])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve())
+        runner.run(serve((width, height)))
