@@ -3,7 +3,7 @@
 # Which model they hold:
 ARG MODEL_NAME=ViT-B-32
 ARG PRETRAINED=laion2b_s34b_b79k
-# Groups of packages besides, each with a comma before it: `,tracing`.
+# Groups of packages besides, each with a comma before it: `,tracing`, `,postgresql`, `,elasticsearch`, `,milvus`.
 ARG EXTRAS=
 
 FROM python:3.11-slim-bookworm AS base

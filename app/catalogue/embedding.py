@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from app import __version__
 from app.catalogue.journal import Journal, Picture
 from app.catalogue.lists import Row
 from app.catalogue.manifest import Entry
 from app.catalogue.places import Places
 from app.catalogue.rows import Failed, Published, Rows, finish, publish
+from app.config import Settings
 from app.embeddings.engines import Vectors
+from app.embeddings.prepared import Manifest as ModelManifest
 from app.errors import ImageCorrupt, ImageTooManyPixels, NotAnImage, TooLarge, UnsupportedFormat
 
 # What is wrong with an image itself, and stays so.
@@ -46,6 +49,12 @@ class Model(Protocol):
 
     def computing(self) -> "AbstractContextManager[Compute]":
         """For as long as images are given to it; only then it takes memory and time."""
+
+
+def described(settings: Settings, manifest: ModelManifest) -> Mapping[str, Any]:
+    """What the history of a catalogue says of a model that the settings name."""
+    versions = {"tate-embeddings": __version__, **manifest.made_with}
+    return {"model": settings.model_name, "pretrained": settings.pretrained, "versions": versions}
 
 
 # Images by the digest of their bytes, and where they are, to what becomes of each, a few at a time and in any order.

@@ -15,10 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from app import __version__
-from app.catalogue.embedding import Compute, Unusable
+from app.catalogue.embedding import Compute, Unusable, described
 from app.catalogue.journal import Picture
-from app.catalogue.stages import CORES_OF_A_MODEL, Columns, Computing, Decoding, for_workers
+from app.catalogue.ray_stages import CORES_OF_A_MODEL, Columns, Computing, Decoding, for_workers
 from app.config import Device, Settings
 from app.embeddings.engines.choice import choose
 from app.embeddings.model import prepare
@@ -56,11 +55,7 @@ class OnRay:
         self.dimensions = self._manifest.dimensions
 
     def describe(self) -> Mapping[str, Any]:
-        return {
-            "model": self._settings.model_name,
-            "pretrained": self._settings.pretrained,
-            "versions": {"tate-embeddings": __version__, **self._manifest.made_with},
-        }
+        return described(self._settings, self._manifest)
 
     @contextmanager
     def computing(self) -> Iterator[Compute]:
@@ -97,7 +92,7 @@ def connected(address: str) -> Iterator[Any]:
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Its libraries call something an error that Ray Data does on purpose. What does go wrong comes as an exception.
-    os.environ["RAY_BACKEND_LOG_LEVEL"] = "fatal"
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if address == LOCAL:
         # The name says less than it does: Ray then takes loopback for this machine's address, on Linux too.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"

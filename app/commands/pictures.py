@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app import __version__
-from app.catalogue.embedding import CHANGED_ON_DISK, Compute, Unusable
+from app.catalogue.embedding import CHANGED_ON_DISK, Compute, Unusable, described
 from app.catalogue.journal import Picture
 from app.commands.items import Item
 from app.commands.local import LocalModel
@@ -37,11 +37,7 @@ class Here:
         self.dimensions = self._manifest.dimensions
 
     def describe(self) -> Mapping[str, Any]:
-        return {
-            "model": self._settings.model_name,
-            "pretrained": self._settings.pretrained,
-            "versions": {"tate-embeddings": __version__, **self._manifest.made_with},
-        }
+        return described(self._settings, self._manifest)
 
     @contextmanager
     def computing(self) -> Iterator[Compute]:

@@ -3,12 +3,16 @@
 import sys
 from pathlib import Path
 
+from app.catalogue import on_ray
 from app.catalogue.embedding import Model, embed
 from app.catalogue.lists import read
 from app.catalogue.manifest import Manifest
 from app.catalogue.on_ray import LOCAL, OnRay, connected
 from app.catalogue.places import Places
 from app.config import Settings
+
+# So that a few images make batches enough: of the first ones it isn't certain which comes first.
+BATCH = 8
 
 
 def hold() -> None:
@@ -35,4 +39,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "ray":
         hold()
     else:
+        on_ray.BATCH = BATCH
         embedded(Path(sys.argv[2]), OnRay(Settings.load()))

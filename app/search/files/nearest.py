@@ -18,6 +18,7 @@ import numpy as np
 
 from app.embeddings.engines import Vectors
 from app.errors import IndexUnavailable
+from app.resources import cores
 from app.search.files.items import NO_KEY_YET, Keys
 
 # Up to so many vectors are all compared: 20 MB of them, which takes a few milliseconds.
@@ -144,6 +145,7 @@ def made(path: Path, items: str, last_key: int, count: int, dimensions: int, bat
         dimensions: how many numbers each has.
         batches: gives all keys, in their order, and vectors, as often as it is called.
     """
+    faiss.omp_set_num_threads(cores())
     if count <= EXACT_UP_TO:
         index, probes, recall = faiss.IndexIDMap2(faiss.IndexFlatIP(dimensions)), 0, 1.0
         for keys, vectors in batches():
