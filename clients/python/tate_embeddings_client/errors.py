@@ -20,6 +20,7 @@ RETRYABLE_CODES = frozenset(
         "image_host_failed",
         "overloaded",
         "not_ready",
+        "index_unavailable",
         "image_host_timeout",
         "deadline_exceeded",
         "decode_timeout",
