@@ -88,7 +88,7 @@ test-long: $(INSTALLED)  ## what takes too long for every change: the tests, a c
 	$(MAKE) chaos
 	$(MAKE) soak
 
-bench: $(INSTALLED)  ## speed beside a straightforward service and the machine's limits, as tables: half an hour
+bench: $(INSTALLED)  ## speed beside a straightforward service and the machine's limits, as tables: an hour
 	$(RUN)/python -m benchmarks
 
 clean:  ## remove what the other targets made here

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from app import __version__
+from app.catalogue.files import uncollected
 from app.catalogue.journal import Journal, Picture
 from app.catalogue.lists import Row
 from app.catalogue.manifest import Entry
@@ -99,7 +100,8 @@ def embed(
     ids = {row.id for row in listed}
     gone = [row for row in before.rows if row.id not in ids]
     work.compute(dict(_images(listed, gone, manifest, places)), model, told)
-    rows = [work.row(row, manifest.get(row.url), places) for row in listed]
+    with uncollected():
+        rows = [work.row(row, manifest.get(row.url), places) for row in listed]
     failures = [work.failure(row, manifest.get(row.url)) for row in listed]
     now = round(time.time(), 3)
     published = [row for row in rows if row is not None] + [

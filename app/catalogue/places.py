@@ -18,6 +18,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -45,7 +46,11 @@ class Places:
 
     def path_of(self, image: str) -> str:
         """An image of the manifest, as it is found from where `metadata.jsonl` lies."""
-        return os.path.relpath(self.images / image, self.output)
+        return f"{self._images_from_output}/{image}"
+
+    @cached_property
+    def _images_from_output(self) -> str:
+        return os.path.relpath(self.images, self.output)
 
 
 @contextmanager

@@ -32,5 +32,5 @@ def prune_images(urls: Collection[str], manifest: Manifest, rows: Rows, places: 
     manifest.keep(urls)
     kept = {entry.path for entry in manifest.values() if entry.path}
     named = {places.path_of(path) for path in kept}
-    kept |= {row.path.removeprefix(places.path_of("") + "/") for row in rows.rows if row.path not in named}
+    kept |= {row.path.removeprefix(places.path_of("")) for row in rows.rows if row.path not in named}
     return forget_others(places.images, kept)

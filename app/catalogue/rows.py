@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 
-from app.catalogue.files import line_of, lines_of
+from app.catalogue.files import line_of, lines_of, uncollected
 from app.embeddings.engines import Vectors
 
 VECTORS = "embeddings.npy"
@@ -69,7 +69,8 @@ class Rows:
     def read(cls, folder: Path) -> "Rows":
         """What a folder holds; where its files say different things, as much as they agree on."""
         history = [line for line in lines_of(folder / HISTORY) if line is not None]
-        rows = list(_whole(Published, folder / METADATA))
+        with uncollected():
+            rows = list(_whole(Published, folder / METADATA))
         try:
             vectors: Vectors = np.load(folder / VECTORS, mmap_mode="r")
         except (FileNotFoundError, ValueError, EOFError):

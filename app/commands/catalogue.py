@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from app import __version__
 from app.catalogue.downloads import Downloaded, Policy, download, due
 from app.catalogue.embedding import Model, embed
+from app.catalogue.files import uncollected
 from app.catalogue.indexing import index
 from app.catalogue.lists import List, read
 from app.catalogue.manifest import Manifest
@@ -31,6 +32,11 @@ from app.errors import CatalogueUnusable, ServiceError
 from app.images.fetch import MAX_CONNECTIONS, Fetcher
 from app.search.opening import in_folder, opened
 from app.search.store import Store
+
+try:  # with which a download takes less of the processor
+    from uvloop import new_event_loop
+except ImportError:
+    from asyncio import new_event_loop
 
 Say = Callable[[str], None]
 
@@ -53,7 +59,8 @@ def catalogue(settings: Settings, options: argparse.Namespace, token: str, say: 
         StartError: it can't go on; what was done stays done.
     """
     places = Places.of(options.dir, options.images_dir, options.output_dir, options.manifest_path)
-    listed = read(options.list, options.shard)
+    with uncollected():
+        listed = read(options.list, options.shard)
     stages = STAGES[options.stage]
     with ExitStack() as held:
         folder = places.manifest.parent
@@ -63,7 +70,9 @@ def catalogue(settings: Settings, options: argparse.Namespace, token: str, say: 
             folder = places.output
             held.enter_context(written_by_us(folder, "rows"))
         run = held.enter_context(Run(options.stage, folder))
-        job = _Job(settings, options, token, say, places, listed, Manifest(places.manifest), run)
+        with uncollected():
+            manifest = Manifest(places.manifest)
+        job = _Job(settings, options, token, say, places, listed, manifest, run)
         well = [job.list(), *(getattr(job, stage)() for stage in stages)]
         if all(well):
             run.succeeded()
@@ -123,8 +132,9 @@ class _Job:
         urls = [row.url for row in self.listed.rows]
         policy = Policy(self.options.max_age, self.options.retry_dead)
         asked = due(urls, self.manifest, self.places.images, policy, time.time())
-        with self._progress(DOWNLOAD) as progress, self.manifest.changing():
-            done = asyncio.run(self._download(asked, progress))
+        runner = asyncio.Runner(loop_factory=new_event_loop)
+        with self._progress(DOWNLOAD) as progress, self.manifest.changing(), runner:
+            done = runner.run(self._download(asked, progress))
         entries = [self.manifest[url] for url in dict.fromkeys(urls)]
         failures = Counter(str(entry.code) for entry in entries if entry.status != "ok")
         ratio = (done.new + done.unchanged) / done.count if done.count else 1.0

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Self
 
 from anyio.to_thread import run_sync
@@ -82,10 +83,30 @@ class LocalModel:
             for vector, each in zip(vectors, tokens, strict=True)
         ]
 
-    async def _images(self, images: Sequence[Item]) -> Sequence[Outcome]:
+    def each_image(self, images: Iterable[Item]) -> Iterator[Mapping[int, Outcome]]:
+        """What becomes of images, by their places and as soon as it is known: some are always on their way."""
+        waiting = enumerate(images)
+        on_their_way: dict[asyncio.Task[Outcome], int] = {}
+
+        async def some() -> Mapping[int, Outcome]:
+            self._start_decoders()
+            for place, image in islice(waiting, WINDOW - len(on_their_way)):
+                on_their_way[asyncio.create_task(self._image(image))] = place
+            if not on_their_way:
+                return {}
+            done, _ = await asyncio.wait(on_their_way, return_when=asyncio.FIRST_COMPLETED)
+            return {on_their_way.pop(task): task.result() for task in done}
+
+        while outcomes := self._runner.run(some()):
+            yield outcomes
+
+    def _start_decoders(self) -> None:
         if not self._decoding:
             self._decoders.start()
             self._decoding = True
+
+    async def _images(self, images: Sequence[Item]) -> Sequence[Outcome]:
+        self._start_decoders()
         window = asyncio.Semaphore(WINDOW)
 
         async def embed(item: Item) -> Outcome:

@@ -17,7 +17,7 @@ from app.config import Settings
 from app.embeddings.engines.choice import choose
 from app.embeddings.model import prepare
 
-# So many are given at once: enough for decoders and engine to be busy, few enough that little is lost with a process.
+# So many are sent to a service at once: enough for it to be busy, few enough that little is lost with a process.
 WINDOW = 64
 
 
@@ -42,7 +42,7 @@ class Here:
     @contextmanager
     def computing(self) -> Iterator[Compute]:
         with LocalModel(self._settings) as model:
-            yield lambda images: _computed(model, images)
+            yield lambda images: _streamed(model, images)
 
 
 class There:
@@ -66,6 +66,12 @@ class There:
     @contextmanager
     def computing(self) -> Iterator[Compute]:
         yield lambda images: _computed(self._service, images)
+
+
+def _streamed(model: LocalModel, images: Mapping[str, Path]) -> Iterator[Mapping[str, Picture | Unusable]]:
+    digests = [*images]
+    for outcomes in model.each_image(Item("file", str(path)) for path in images.values()):
+        yield {digests[place]: _of(digests[place], outcome) for place, outcome in outcomes.items()}
 
 
 def _computed(embeds: Embeds, images: Mapping[str, Path]) -> Iterator[Mapping[str, Picture | Unusable]]:
