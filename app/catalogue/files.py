@@ -2,10 +2,10 @@
 
 import gc
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, BinaryIO
 
 import orjson
@@ -41,17 +41,16 @@ def line_of(fields: Any) -> bytes:
 @contextmanager
 def replaced(path: Path) -> Iterator[BinaryIO]:
     """A file to be written that takes the place of another when the block ends well, and is on the disk by then."""
-    with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent, delete=False) as file:
-        unfinished = Path(file.name)
-        try:
-            yield file  # type: ignore[misc]
+    unfinished = path.with_name(f".{path.name}.{token_hex(8)}")
+    try:
+        with unfinished.open("wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-            unfinished.chmod(0o644)  # temporary files are for their owner alone
-            unfinished.replace(path)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

@@ -130,7 +130,9 @@ def test_who_searches_sees_an_index_that_another_process_has_made(folder: Path, 
         other.settle()
 
     assert len(ids(store, unit(1), 100)) == 80
-    assert store._state().label.count == 80  # type: ignore[union-attr]
+    opened = store._state()
+    assert opened is not None
+    assert opened.label.count == 80
 
 
 def test_an_index_that_may_not_be_written_can_be_searched(folder: Path, store: FileStore) -> None:

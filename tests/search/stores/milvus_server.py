@@ -12,7 +12,7 @@ from milvus_lite.adapter.grpc.servicer import MilvusServicer
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, milvus_pb2_grpc
 
 
-class StandIn(MilvusServicer):  # type: ignore[misc]
+class StandIn(MilvusServicer):  # type: ignore[misc]  # it has no types
     """Milvus Lite's engine in the role of Milvus: by that version, with its indexes, and noting what it is asked."""
 
     def __init__(self, database: MilvusLite) -> None:
