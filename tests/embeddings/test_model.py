@@ -257,7 +257,7 @@ def nudge(parameter: str) -> Any:
         {"text": {"heads": 4}},
         {"model": {"quick_gelu": True}},
     ],
-    ids=str,
+    ids=["an image weight", "a text weight", "mean", "interpolation", "resizing", "cleaning", "heads", "activation"],
 )
 def test_another_model_is_another_space(make_model: MakeModel, changes: dict[str, Any]) -> None:
     assert space(make_model("other", **changes)) != space(make_model("one"))
