@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
-from app.api import embed, errors, ingest, lists, metrics, openai, openapi, pages, search, status
+from app.api import embed, errors, index, ingest, lists, metrics, openai, openapi, pages, search, status
 from app.api.browsers import NoSniffing, allow_origins
 from app.api.middleware import RequestContext
 from app.api.rates import Rates
@@ -59,7 +59,7 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
         StartError: traces or an index are asked for, and what is needed for them isn't installed.
     """
     tokens = tokens_of(settings)
-    index = _index(settings)
+    searcher = _index(settings)
 
     def load() -> EmbeddingModel:
         model = EmbeddingModel(
@@ -95,7 +95,7 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
             traces.start()
         decoders.start()
         embedder.start()
-        async with _looked_after(index, embedder):
+        async with _looked_after(searcher, embedder):
             yield
         await embedder.stop()
         await decoders.close()
@@ -103,7 +103,7 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
         if traces:
             await traces.stop()
 
-    rooms = (status, metrics, embed, lists, openai, *((search, ingest) if index else ()))
+    rooms = (status, metrics, embed, lists, openai, *((search, index, ingest) if searcher else ()))
     app = FastAPI(
         title="tate-embeddings",
         version=__version__,
@@ -120,9 +120,9 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
     app.state.rates = Rates(settings.rate_limit, workers) if settings.rate_limit else None
     image_bytes = ByteBudget(max(LARGE_IMAGES * settings.max_image_bytes, settings.max_body_bytes))
     pictures = Pictures(embedder, fetcher, decoders, image_bytes, timeout_s=settings.request_timeout_s, **limits)
-    app.state.services = Services(settings, embedder, pictures, image_bytes, time.time(), index)
+    app.state.services = Services(settings, embedder, pictures, image_bytes, time.time(), searcher)
     errors.install(app)
-    openapi.complete(app, with_index=index is not None)
+    openapi.complete(app, with_index=searcher is not None)
     if settings.docs_enabled:
         pages.add_documentation(app)
     app.add_middleware(Shedding)

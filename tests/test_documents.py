@@ -44,7 +44,7 @@ def requests(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def call(item: dict[str, Any]) -> tuple[str, str, str]:
     """What a Postman request calls, and the status that it expects."""
     (status,) = re.findall(r"have\.status\((\d+)\)", "".join(item["event"][-1]["script"]["exec"]))
-    path = re.sub(r":(\w+)", r"{\1}", item["request"]["url"]["raw"].removeprefix("{{baseUrl}}"))
+    path = re.sub(r":(\w+)", r"{\1}", item["request"]["url"]["raw"].removeprefix("{{baseUrl}}").partition("?")[0])
     return item["request"]["method"].lower(), path, status
 
 

@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from app.api.openai_schemas import OpenAIError, OpenAIErrorType, OpenAIProblem
 from app.errors import (
@@ -43,7 +44,7 @@ FAULTS = {
     "number": "{field} must be a number from {least} to {most}.",
     "weight": "{field} must be a finite number other than 0.",
     "id": "{field} must be a string of at most {most} bytes that isn't blank and has no NUL.",
-    "query": "{field} must be an object with exactly one of 'text', 'url', 'image' and 'id'.",
+    "query": "{field} must be an object with exactly one of 'text', 'url', 'image', 'id' and 'embedding'.",
 }
 
 
@@ -89,6 +90,13 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_exception)
 
 
+def _methods(request: Request) -> set[str]:
+    """The methods that a path takes. Starlette tells those of the first of its routes."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    meant = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in meant for method in route.methods or ()}
+
+
 async def _service_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ServiceError)
     request.scope["error_code"] = error.code
@@ -116,4 +124,6 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
         named = UndecodableBody("The body could not be read.")
     response = await _service_error(request, named)
     response.headers.update(error.headers or {})
+    if error.status_code == 405:
+        response.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return response

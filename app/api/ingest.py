@@ -1,28 +1,29 @@
-"""`/ingest` and `/items/{id}`: what is in the index. An item that can't be used doesn't fail those beside it."""
+"""`/ingest` and `DELETE /items/{id}`: what goes into the index and out of it.
+
+An item that can't be used doesn't fail those beside it.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
 import orjson
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
-from starlette.convertors import PathConvertor, register_url_convertor
 
 from app.api.answers import Answer
 from app.api.bodies import BoundedRoute, metered, not_too_many
 from app.api.errors import first_fault
+from app.api.given_vectors import check_served, unit
 from app.api.hangups import while_connected
 from app.api.inline_images import image_or_url
+from app.api.item_ids import ITEM, ItemInPath
 from app.api.json_bodies import one_of, read_json
 from app.api.openapi import documented, documented_body, json_content, operation_id
 from app.api.priority import LIST, urgency
 from app.api.rates import RatedRoute
 from app.api.search_schemas import (
-    EXAMPLE_ID,
-    NOT_BLANK,
     Deleted,
     EmbeddedItem,
     ImageItem,
@@ -35,9 +36,9 @@ from app.api.services import FromApp, IndexFromApp, Services, ShareOfImageBytes
 from app.auth import AdminRoute
 from app.embeddings import EmbeddingModel
 from app.embeddings.engines import Vectors
-from app.errors import InvalidRequest, ServiceError, SpaceMismatch, TooLarge
+from app.errors import InvalidRequest, ServiceError, TooLarge
 from app.search.searcher import Searcher
-from app.search.store import MAX_ID_BYTES, Item, is_id, storable
+from app.search.store import Item, is_id, storable
 from app.serving import Source
 from app.telemetry.metrics import FAILED
 
@@ -45,15 +46,6 @@ from app.telemetry.metrics import FAILED
 MAX_METADATA_BYTES = 64 * 1024
 
 ITEMS: dict[str, type[IndexItem]] = {"embedding": EmbeddedItem, "url": UrlItem, "image": ImageItem}
-
-
-class _AnyText(PathConvertor):
-    """What is left of a path. Starlette's own takes no line breaks, which an id may have."""
-
-    regex = r"[\s\S]*"
-
-
-register_url_convertor("text", _AnyText())
 
 
 class IndexRoute(AdminRoute, RatedRoute, BoundedRoute):
@@ -93,18 +85,9 @@ async def ingest(
     return await while_connected(request, _ingested(body.items, services, index, urgency(request, LIST)))
 
 
-@router.delete("/items/{id:text}", response_model=Deleted, responses=documented(401, 422, 429, 500, 503, 504))
-async def delete_item(
-    request: Request,
-    item: Annotated[
-        str, Path(alias="id", description="percent-encoded", examples=[EXAMPLE_ID], json_schema_extra=NOT_BLANK)
-    ],
-    services: FromApp,
-    index: IndexFromApp,
-) -> Answer:
+@router.delete(ITEM, response_model=Deleted, responses=documented(401, 422, 429, 500, 503, 504))
+async def delete_item(request: Request, item: ItemInPath, services: FromApp, index: IndexFromApp) -> Answer:
     """Take an item out of the index. It's no failure if there was none."""
-    if not is_id(item):
-        raise InvalidRequest(f"The id is blank, has a NUL, or more than {MAX_ID_BYTES} bytes.")
     async with services.embedder.deadline():
         return Answer({"deleted": await while_connected(request, index.take_out(item))})
 
@@ -157,11 +140,10 @@ def _given(raw: Any, model: EmbeddingModel, max_image_bytes: int) -> _Given:
         item = one_of(ITEMS, raw)
     except RequestValidationError as error:
         raise first_fault(error) from None
-    if item.space not in (None, model.space):
-        raise SpaceMismatch(f"The item is of another space than the served model, which is of '{model.space}'.")
+    check_served(item.space, model)
     metadata = _metadata(item.metadata)
     if isinstance(item, EmbeddedItem):
-        return _Given(item.id, metadata, vector=_unit(item.embedding, model.dimensions))
+        return _Given(item.id, metadata, vector=unit(item.embedding, model))
     if isinstance(item, UrlItem):
         return _Given(item.id, metadata, image=item.url)
     assert isinstance(item, ImageItem)
@@ -178,17 +160,6 @@ def _metadata(given: Mapping[str, Any]) -> Mapping[str, Any]:
     if size > MAX_METADATA_BYTES:
         raise TooLarge(f"'metadata' has more than {MAX_METADATA_BYTES} bytes.")
     return metadata
-
-
-def _unit(numbers: Sequence[float], dimensions: int) -> Vectors:
-    if len(numbers) != dimensions:
-        raise SpaceMismatch(f"'embedding' has {len(numbers)} numbers, the served model's vectors have {dimensions}.")
-    vector = np.array(numbers, np.float64)
-    largest = abs(vector).max()
-    if not largest:
-        raise InvalidRequest("'embedding' has nothing but zeros.")
-    vector /= largest  # squares of very large and of very small numbers are none
-    return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
 def _failed(place: int, raw: Any, error: ServiceError) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """JSON bodies, read after the token is checked and while their bytes are counted."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -60,6 +61,14 @@ def validated(form: type[Form], given: dict[str, Any]) -> Form:
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         raise RequestValidationError(faults) from None
+
+
+def from_text(text: str) -> Any:
+    """The number or object that a text says; what says neither is to be judged as the text that it is."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def json_body(form: type[BaseModel]) -> Any:

@@ -22,6 +22,7 @@ from app.api.schemas import (
 )
 from app.api.search_schemas import (
     IngestRequest,
+    SearchByEmbedding,
     SearchByImage,
     SearchByItem,
     SearchByQueries,
@@ -44,6 +45,7 @@ READ_BY_ROUTES: tuple[type[BaseModel], ...] = (
 )
 READ_BY_ROUTES_OF_THE_INDEX: tuple[type[BaseModel], ...] = (
     IngestRequest,
+    SearchByEmbedding,
     SearchByImage,
     SearchByItem,
     SearchByQueries,

@@ -1,6 +1,7 @@
-"""`/search`: what of the index is nearest to words, to images, to other items, or to a mix of them."""
+"""`/search`: what of the index is nearest to words, images, other items, vectors, or a mix of them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from time import perf_counter
 
 from fastapi import APIRouter, Request
@@ -17,6 +18,7 @@ from app.embeddings.engines import Vectors
 from app.images.budget import Take
 from app.search.queries import mixed
 from app.search.searcher import Searcher
+from app.search.store import Found
 from app.serving.embedder import gathered
 
 router = APIRouter(
@@ -33,13 +35,33 @@ router = APIRouter(
 async def search(
     request: Request, sent: SentSearch, services: FromApp, index: IndexFromApp, take: ShareOfImageBytes
 ) -> Answer:
-    """The items of the index that are nearest to a text, an image, another item, or a mix of these."""
+    """The items of the index that are nearest to a text, an image, another item, a vector, or a mix of these."""
     with_pictures = any(each.image is not None for each in sent.sought)
     asked = urgency(request, PICTURE if with_pictures else TEXT)
     return await while_connected(request, _answer(sent, services, index, take, asked))
 
 
 async def _answer(sent: Search, services: Services, index: Searcher, take: Take, asked: int) -> Answer:
+    outcome = await searched(sent, services, index, take, asked)
+    results = [{"id": each.id, "score": each.score, "metadata": each.metadata} for each in outcome.found]
+    return with_origin(services, results=results, took_ms=outcome.took_ms, truncated=outcome.truncated)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was found, how long the index took, and whether a text was longer than the model's context."""
+
+    found: Sequence[Found]
+    took_ms: float
+    truncated: bool
+
+
+async def searched(sent: Search, services: Services, index: Searcher, take: Take, asked: int) -> Outcome:
+    """Do a search of this urgency; bytes that are fetched for it are taken from a budget.
+
+    Raises:
+        ServiceError: something that is sought has no vector, or the index can't be searched with it.
+    """
     space = services.embedder.model.space
     items = [each.item for each in sent.sought if each.item is not None]
     async with services.embedder.deadline():
@@ -50,8 +72,7 @@ async def _answer(sent: Search, services: Services, index: Searcher, take: Take,
             vector, space, sent.where, k=sent.k, offset=sent.offset, min_score=sent.min_score, without=items
         )
         took_ms = (perf_counter() - begun) * 1000
-    results = [{"id": each.id, "score": each.score, "metadata": each.metadata} for each in found]
-    return with_origin(services, results=results, took_ms=round(took_ms, 1), truncated=truncated)
+    return Outcome(found, round(took_ms, 1), truncated)
 
 
 async def _embedded(
@@ -70,6 +91,9 @@ async def _embedded(
             vectors[place] = (await services.pictures.embed(each.image, take, asked)).vector
         elif each.item is not None:
             vectors[place] = known[each.item]
+        else:
+            assert each.vector is not None
+            vectors[place] = each.vector
 
     await gathered(embed(place, each) for place, each in enumerate(sought))
     in_order = [vectors[place] for place in range(len(sought))]

@@ -14,13 +14,16 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from app.api.schemas import EXAMPLE_IMAGE, EXAMPLE_URL, Body, Origin, Text
+from app.search.fields import MOST_DISTINCT, MOST_FIELDS, MOST_VALUES
 from app.search.store import DEEPEST, MAX_ID_BYTES, is_id
 
 MOST_RESULTS = 1000
 MOST_QUERIES = 16
+MOST_ITEMS = 1000
 
 # As much of an id as a description can say.
 NOT_BLANK: dict[str, Any] = {"pattern": r"\S"}
@@ -69,6 +72,17 @@ Image = Annotated[
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
+Embedding = Annotated[
+    list[Number],
+    FailFast(),
+    Field(description="of the served model; brought to length 1", examples=[[0.0132, -0.0417, 0.0251]]),
+]
+Space = Annotated[
+    StrictStr | None,
+    Field(description="the space that the vector must be of, for whoever wants to be sure"),
+]
+
+
 class SearchOptions(Body):
     """How many results, and which."""
 
@@ -113,6 +127,13 @@ class SearchByItem(SearchOptions):
     id: ItemId
 
 
+class SearchByEmbedding(SearchOptions):
+    """Items near to a vector that was embedded before."""
+
+    embedding: Embedding
+    space: Space = None
+
+
 class Query(Body):
     """One of several things to search for together."""
 
@@ -147,8 +168,21 @@ class ItemQuery(Query):
     id: ItemId
 
 
-AnyQuery = TextQuery | UrlQuery | ImageQuery | ItemQuery
-QUERIES: dict[str, type[AnyQuery]] = {"text": TextQuery, "url": UrlQuery, "image": ImageQuery, "id": ItemQuery}
+class EmbeddingQuery(Query):
+    """Near to a vector that was embedded before."""
+
+    embedding: Embedding
+    space: Space = None
+
+
+AnyQuery = TextQuery | UrlQuery | ImageQuery | ItemQuery | EmbeddingQuery
+QUERIES: dict[str, type[AnyQuery]] = {
+    "text": TextQuery,
+    "url": UrlQuery,
+    "image": ImageQuery,
+    "id": ItemQuery,
+    "embedding": EmbeddingQuery,
+}
 
 
 def _query(value: Any) -> AnyQuery:
@@ -193,9 +227,7 @@ class IndexItem(Body):
     """Something to keep under an id, in the place of what may be there."""
 
     id: ItemId
-    space: StrictStr | None = Field(
-        default=None, description="the space that the vector must be of, for whoever wants to be sure"
-    )
+    space: Space = None
     metadata: dict[str, Any] = Field(
         default={}, description="what results show, and filters look at: up to 64 KiB", examples=[EXAMPLE_METADATA]
     )
@@ -204,9 +236,7 @@ class IndexItem(Body):
 class EmbeddedItem(IndexItem):
     """A vector that was embedded before."""
 
-    embedding: Annotated[list[Number], FailFast()] = Field(
-        description="of the served model; brought to length 1", examples=[[0.0132, -0.0417, 0.0251]]
-    )
+    embedding: Embedding
 
 
 class UrlItem(IndexItem):
@@ -256,3 +286,63 @@ class Deleted(BaseModel):
     """How many items there were to take out: one or none."""
 
     deleted: int = Field(examples=[1])
+
+
+class CommonValue(BaseModel):
+    """A value of a field, and how many items have it."""
+
+    value: StrictStr | bool | float = Field(examples=["sea"])
+    count: int = Field(examples=[41])
+
+
+class IndexField(BaseModel):
+    """What there is in a field of the items' metadata that filters can look at."""
+
+    values: list[CommonValue] = Field(
+        description=f"the most common, up to {MOST_VALUES}; none of them where there are more than {MOST_DISTINCT}"
+    )
+    distinct: int = Field(
+        description=f"how many different values there are; {MOST_DISTINCT + 1} is more than {MOST_DISTINCT}",
+        examples=[8],
+    )
+    lowest: float | SkipJsonSchema[None] = Field(
+        default=None, description="of its numbers; left out where it has none", examples=[1871]
+    )
+    highest: float | SkipJsonSchema[None] = Field(
+        default=None, description="of its numbers; left out where it has none", examples=[1968]
+    )
+
+
+class AboutIndex(BaseModel):
+    """What the index is."""
+
+    count: int = Field(description="how many items it has", examples=[320])
+    space: str | None = Field(description="that of its vectors; null of an empty index", examples=["5f0c1b2a9d3e4f67"])
+    dimensions: int | None = Field(description="of its vectors; null of an empty index", examples=[512])
+    kind: str = Field(description="what keeps it", examples=["faiss"])
+    model: str = Field(description="the model that is served", examples=["ViT-B-32"])
+    pretrained: str = Field(examples=["laion2b_s34b_b79k"])
+    fields: dict[str, IndexField] = Field(
+        description=f"what filters can be made of, up to {MOST_FIELDS} fields; it may be half a minute old"
+    )
+
+
+class SomeItems(Body):
+    """How many items are wanted."""
+
+    limit: Annotated[int, Field(strict=True, ge=1, le=MOST_ITEMS), _bounded("whole_number", 1, MOST_ITEMS)] = Field(
+        default=50, description="how many, at most; 50 if it's left out", examples=[50]
+    )
+
+
+class KeptItem(BaseModel):
+    """An item, and what was said of it."""
+
+    id: str = Field(examples=[EXAMPLE_ID])
+    metadata: dict[str, Any] = Field(examples=[EXAMPLE_METADATA])
+
+
+class KeptItems(BaseModel):
+    """Some items of the index."""
+
+    items: list[KeptItem]

@@ -123,6 +123,21 @@ class Vectors:
 
         return judge
 
+    def index(self, answer: Answer) -> None:
+        """What an index is, and what there is in its fields."""
+        body = ok(answer)
+        for name in ("model", "pretrained"):
+            equal(name, body[name], self._origin[name])
+        if not body["kind"] or body["count"] < 0:
+            raise Surprise(f"an index of kind {body['kind']!r} with {body['count']!r} items")
+        described = (body["space"] is not None, body["dimensions"] is not None)
+        if not all(described) and (any(described) or body["count"] or body["fields"]):
+            raise Surprise("an index that isn't empty, without a space or dimensions")
+        for name, field in body["fields"].items():
+            counts = [value["count"] for value in field["values"]]
+            if counts != sorted(counts, reverse=True) or len(counts) > field["distinct"]:
+                raise Surprise(f"of the field '{name}' there are {field['distinct']} values, and counts are {counts}")
+
     def _of_here(self, answer: Answer) -> Any:
         body = ok(answer)
         for name, value in self._origin.items():
@@ -174,6 +189,19 @@ def having(**fields: Any) -> Expectation:
 def page(answer: Answer) -> None:
     """200 with something to read."""
     ok(answer)
+
+
+def some_items(most: int) -> Expectation:
+    """So many items of an index at most."""
+
+    def judge(answer: Answer) -> None:
+        items = ok(answer)["items"]
+        if len(items) > most or len({item["id"] for item in items}) != len(items):
+            raise Surprise(f"more than {most} items, or one of them twice")
+        if not all(isinstance(item["metadata"], dict) for item in items):
+            raise Surprise("an item without metadata")
+
+    return judge
 
 
 def refused(

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from app.commands.expectations import Expectation, Vectors, equal, having, ok, page, refused
+from app.commands.expectations import Expectation, Vectors, equal, having, ok, page, refused, some_items
 from app.commands.instance import Answer, Surprise, bearer
 
 SEA, DOGS = "a stormy sea at night", "two dogs on a beach"
@@ -22,7 +22,7 @@ REQUEST_ID = "tate-embeddings-check"
 WRONG = bearer("not-the-token-of-any-instance")
 # Which may want a token of its own.
 INGEST = "/ingest"
-# What no index has: it is deleted.
+# What no index has: it is asked for, and deleted.
 NO_ITEM = f"check-{secrets.token_hex(4)}"
 OF_NO_ITEM = f"/items/{NO_ITEM}"
 
@@ -137,14 +137,30 @@ def _openai(vectors: Vectors) -> Iterator[Probe]:
 
 def _index(vectors: Vectors) -> Iterator[Probe]:
     """Searches, and changes that change nothing: the index is somebody's own."""
+    yield _get("/index", "what the index is", vectors.index)
+    yield _get("/items", "some items", some_items(3), params={"limit": 3})
+    yield _get("/items", "no items at all", _invalid("/items"), params={"limit": 0})
+    yield _get(OF_NO_ITEM, "an item that isn't there", refused(404, "item_not_found"))
     path, one, found = "/search", _picture(64, 48), vectors.found(3)
     yield _post(path, "near to a text", found, query=SEA, k=3)
     yield _post(path, "the next few", found, query=SEA, k=3, offset=3)
     yield _post(path, "near to an image in base64", found, image=_base64(one), k=3)
     form = {"files": {"file": ("painting.png", one)}, "data": {"k": "3", "min_score": "-1"}}
     yield Probe("POST", path, "near to an uploaded file", found, form)
-    mixed = [{"text": SEA}, {"image": _base64(one), "weight": 0.5}, {"text": DOGS, "weight": -0.5}]
+    embedding = [1.0] * vectors.dimensions
+    yield _post(path, "near to a vector", found, embedding=embedding, k=3)
+    mixed: list[dict[str, Any]] = [
+        {"text": SEA},
+        {"image": _base64(one), "weight": 0.5},
+        {"text": DOGS, "weight": -0.5},
+    ]
     yield _post(path, "near to some, far from others", found, queries=mixed, k=3)
+    yield _post(path, "near to a vector, far from a text", found, queries=[{"embedding": embedding}, mixed[2]], k=3)
+    for what, sent in (
+        ("a vector that is too long", {"embedding": [1.0, *embedding]}),
+        ("a vector of another space", {"embedding": embedding, "space": "another"}),
+    ):
+        yield _post(path, what, refused(409, "space_mismatch"), **sent)
     yield _post(path, "near to no item", refused(404, "item_not_found"), id=NO_ITEM)
     yield _post(path, "a weight of nothing", _invalid(path), queries=[{"text": SEA, "weight": 0}])
     yield _post(path, "no results at all", _invalid(path), query=SEA, k=0)
@@ -206,7 +222,7 @@ def _refusals(vectors: Vectors, *, searches: bool) -> Iterator[Probe]:
         yield _post(path, "no field at all", _invalid(path))
         if not _is_openai(path):
             yield _post(path, "an unknown field", _invalid(path), **body, nonsense=1)
-    for path in ("/v1/models", "/metrics"):
+    for path in ("/v1/models", "/metrics", *(("/index", "/items", OF_NO_ITEM) if searches else ())):
         yield _get(path, "no token", _unauthorized(path), auth=None)
         yield _get(path, "a wrong token", _unauthorized(path), auth=WRONG)
 

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from app.errors import IndexUnusable
 from app.search.store import Store
@@ -24,6 +24,12 @@ KINDS = {
 def in_folder(folder: Path) -> str:
     """The URL of the index that lies in a folder."""
     return f"faiss://{quote(str(folder.absolute()))}"
+
+
+def folder_of(index_url: str) -> Path | None:
+    """The folder in which the index lies that a URL names, if it lies in one."""
+    parts = urlsplit(index_url)
+    return Path(unquote(parts.path)) if parts.scheme == "faiss" else None
 
 
 def opened(index_url: str) -> Store:

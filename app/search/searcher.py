@@ -5,16 +5,19 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import TypeVar
+from itertools import islice
+from time import monotonic
+from typing import Any, TypeVar
 
 from app.embeddings.engines import Vectors
 from app.errors import IndexUnavailable, InvalidRequest, ItemNotFound, Overloaded, ServiceError, SpaceMismatch
-from app.search.filters import Filter
-from app.search.store import DEEPEST, Found, Item, Store, check_space
-from app.telemetry import metrics, timings
+from app.search.fields import Field
+from app.search.filters import Filter, scalars
+from app.search.store import DEEPEST, About, Found, Item, Store, check_space
+from app.telemetry import metrics, timings, tracebacks
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +29,10 @@ AT_ONCE = 8
 # After so many changes an index is settled: by itself it would become slower, and nobody else may do it.
 SETTLED_AFTER = 5_000
 LOWEST_PRIORITY = 19
+# For so long what was counted of all items is told again.
+REMEMBERED_S = 30.0
+# And for so long at most while it is counted again.
+TOLD_FOR_S = 300.0
 
 
 class Searcher:
@@ -41,7 +48,49 @@ class Searcher:
         self._waiting = 0
         self._changed = 0
         self._settling: threading.Thread | None = None
+        self._counted: tuple[float, Mapping[str, Field]] | None = None
+        self._counting: asyncio.Task[Mapping[str, Field]] | None = None
         self._threads = ThreadPoolExecutor(AT_ONCE, "index")
+
+    @property
+    def kind(self) -> str:
+        """What keeps the index."""
+        return self._store.kind
+
+    async def about(self) -> About:
+        """What the index is now."""
+        return await self._ask(self._store.about)
+
+    async def fields(self) -> Mapping[str, Field]:
+        """The fields that filters can look at, by name, as they were not long ago.
+
+        They are counted once for all who ask at the same time, and remembered.
+        """
+        age = monotonic() - self._counted[0] if self._counted else TOLD_FOR_S
+        if self._counted and age < REMEMBERED_S:
+            return self._counted[1]
+        if self._counting is None:
+            self._counting = asyncio.create_task(self._count_fields())
+            self._counting.add_done_callback(_say_why)  # it may be that nobody waits for it
+        if self._counted and age < TOLD_FOR_S:
+            return self._counted[1]
+        return await asyncio.shield(self._counting)
+
+    async def item(self, identity: str) -> Mapping[str, Any]:
+        """The metadata of an item.
+
+        Raises:
+            ItemNotFound: it isn't there.
+        """
+        known = await self._ask(lambda: self._store.metadata_of([identity]))
+        if identity not in known:
+            raise _no_item(identity)
+        return known[identity]
+
+    async def some(self, most: int) -> list[Item]:
+        """Some items, as many as are wanted or there are."""
+        # What it leaves of them is let go of with the iterator.
+        return await self._ask(lambda: [*islice(self._store.items(), most)])
 
     async def search(
         self,
@@ -90,7 +139,7 @@ class Searcher:
         known = await self._ask(lambda: self._store.vectors(ids, space))
         missing = next((each for each in ids if each not in known), None)
         if missing is not None:
-            raise ItemNotFound(f"The index has no item '{missing}'.")
+            raise _no_item(missing)
         return known
 
     async def put_in(self, items: Sequence[Item], space: str) -> None:
@@ -101,6 +150,8 @@ class Searcher:
         """
         await self._ask(lambda: self._store.upsert(items, space))
         self.count(metrics.INGESTED, len(items))
+        if self._counted and any(each not in self._counted[1] for item in items for each in scalars(item.metadata)):
+            self._counted = None  # a field that is new is told at once
         self._changed += len(items)
         if self._changed >= SETTLED_AFTER and not (self._settling and self._settling.is_alive()):
             self._changed = 0
@@ -131,8 +182,18 @@ class Searcher:
 
     async def close(self) -> None:
         """Let go of the store."""
+        if self._counting is not None:
+            self._counting.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._store.close)
+
+    async def _count_fields(self) -> Mapping[str, Field]:
+        try:
+            fields = await self._ask(self._store.fields)
+            self._counted = monotonic(), fields
+            return fields
+        finally:
+            self._counting = None
 
     async def _ask(self, work: Callable[[], Result]) -> Result:
         if self._waiting >= self._most_waiting:
@@ -144,6 +205,16 @@ class Searcher:
                 return await asyncio.get_running_loop().run_in_executor(self._threads, in_context, work)
         finally:
             self._waiting -= 1
+
+
+def _say_why(counting: asyncio.Task[Mapping[str, Field]]) -> None:
+    """Say in the log why the fields of an index weren't counted, if they weren't."""
+    if not counting.cancelled() and (error := counting.exception()) is not None:
+        logger.warning("the index's fields could not be counted: %s", tracebacks.named(error))
+
+
+def _no_item(identity: str) -> ItemNotFound:
+    return ItemNotFound(f"The index has no item '{identity}'.")
 
 
 def _settle(store: Store) -> None:

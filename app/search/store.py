@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from app.embeddings.engines import Vectors
 from app.errors import SpaceMismatch
+from app.search.fields import Field
 from app.search.filters import Filter
 
 # The best so many of an index can be asked for, from the first on: what every kind of store can give.
@@ -93,8 +94,14 @@ class Store(Protocol):
             SpaceMismatch: the index is of another space.
         """
 
+    def metadata_of(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """The metadata of those ids that are there."""
+
     def has_field(self, name: str) -> bool:
         """Whether any item's metadata has such a field that a filter can look at."""
+
+    def fields(self) -> dict[str, Field]:
+        """The fields that filters can look at, by name: up to `MOST_FIELDS`. This may take seconds of a large index."""
 
     def digests(self) -> dict[str, str]:
         """The digest of every item, by id."""

@@ -345,10 +345,6 @@ def test_an_id_that_no_item_can_have_is_invalid(searching: TestClient, path: str
     assert refused(searching.delete(f"/items/{path}", headers=AUTHORIZED)) == (422, "invalid_request")
 
 
-def test_items_can_not_be_asked_for(searching: TestClient) -> None:
-    assert refused(searching.get("/items/x", headers=AUTHORIZED)) == (405, "method_not_allowed")
-
-
 def test_the_index_is_changed_with_the_token_for_that_alone(
     serving: Serving, make_settings: MakeSettings, tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ METADATA: dict[str, dict[str, Any]] = {
     "far": {},
 }
 SEA, DOGS = "a stormy sea at night", "two dogs on a beach"
+EXACTLY_ONE = "Send exactly one of 'query', 'url', 'image', 'id', 'embedding' and 'queries'."
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,50 @@ def test_an_item_finds_those_nearest_to_it_but_not_itself(client: TestClient, ve
 
     assert found(client, id="dogs") == expected
     assert found(client, id="dogs", k=2) == expected[:2]
+
+
+def test_a_vector_finds_the_items_nearest_to_it_whatever_its_length(
+    client: TestClient, vectors: dict[str, Vectors], model: EmbeddingModel
+) -> None:
+    embedding = (3 * vectors["dogs"]).tolist()
+
+    answer = search(client, embedding=embedding, space=model.space)
+
+    assert [result["id"] for result in answer["results"]] == nearest(vectors, vectors["dogs"])
+    assert answer["results"][0]["score"] == pytest.approx(1, abs=1e-5)
+    assert found(client, embedding=embedding, k=1, filter={"title": "The sea"}) == ["sea"]
+    assert found(client, embedding=embedding, space=None, k=1) == ["dogs"]
+
+
+def test_vectors_may_be_part_of_a_mix(client: TestClient, vectors: dict[str, Vectors], model: EmbeddingModel) -> None:
+    embedding = vectors["dogs"].tolist()
+    queries = [{"text": SEA, "weight": 2}, {"embedding": embedding, "space": model.space, "weight": -0.5}]
+
+    assert found(client, queries=queries) == nearest(vectors, 2 * vectors["sea"] - 0.5 * vectors["dogs"])
+
+
+@pytest.mark.parametrize(
+    ("sent", "detail"),
+    [
+        ({"embedding": [1.0] * 63}, "'embedding' has 63 numbers, the served model's vectors have 64."),
+        ({"embedding": [1.0] * 65}, "'embedding' has 65 numbers, the served model's vectors have 64."),
+        ({"embedding": []}, "'embedding' has 0 numbers, the served model's vectors have 64."),
+        ({"embedding": [1.0] * 64, "space": ""}, "'space' is another than the served model's, which is '{space}'."),
+        (
+            {"embedding": [1.0] * 64, "space": "fedcba9876543210"},
+            "'space' is another than the served model's, which is '{space}'.",
+        ),
+    ],
+    ids=lambda value: str(value)[-60:],
+)
+def test_a_vector_that_can_not_be_compared_is_refused(
+    client: TestClient, model: EmbeddingModel, sent: dict[str, Any], detail: str
+) -> None:
+    for body in (sent, {"queries": [{"text": SEA}, sent]}):
+        answer = client.post("/search", json=body, headers=AUTHORIZED)
+
+        assert refused(answer) == (409, "space_mismatch")
+        assert answer.json()["detail"] == detail.format(space=model.space)
 
 
 def test_a_mix_leads_to_some_and_away_from_others(client: TestClient, vectors: dict[str, Vectors]) -> None:
@@ -233,9 +278,9 @@ def test_words_are_more_urgent_than_pictures(client: TestClient, body: dict[str,
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        ({}, "Send exactly one of 'query', 'url', 'image', 'id' and 'queries'."),
-        ({"query": SEA, "id": "sea"}, "Send exactly one of 'query', 'url', 'image', 'id' and 'queries'."),
-        ({"text": SEA}, "Send exactly one of 'query', 'url', 'image', 'id' and 'queries'."),
+        ({}, EXACTLY_ONE),
+        ({"query": SEA, "id": "sea"}, EXACTLY_ONE),
+        ({"text": SEA}, EXACTLY_ONE),
         ({"query": " "}, "'query' is blank."),
         ({"query": 5}, "'query' must be a string."),
         ({"query": SEA, "limit": 5}, "'limit' is not a field of this route."),
@@ -269,7 +314,7 @@ def test_words_are_more_urgent_than_pictures(client: TestClient, body: dict[str,
         *(
             (
                 {"queries": [{"text": SEA}, query]},
-                "'queries[1]' must be an object with exactly one of 'text', 'url', 'image' and 'id'.",
+                "'queries[1]' must be an object with exactly one of 'text', 'url', 'image', 'id' and 'embedding'.",
             )
             for query in ({}, {"weight": 1}, {"query": SEA}, {"text": SEA, "id": "sea"}, SEA, None)
         ),
@@ -286,6 +331,18 @@ def test_words_are_more_urgent_than_pictures(client: TestClient, body: dict[str,
         ),
         ({"queries": [{"text": SEA, "k": 1}]}, "'queries[0].k' is not a field of this route."),
         ({"queries": [{"text": " "}]}, "'queries[0].text' is blank."),
+        ({"query": SEA, "space": "x"}, "'space' is not a field of this route."),
+        ({"query": SEA, "embedding": [1.0] * 64}, EXACTLY_ONE),
+        ({"embedding": None}, "'embedding' must be a list."),
+        ({"embedding": "1"}, "'embedding' must be a list."),
+        ({"embedding": [0] * 64}, "'embedding' has nothing but zeros."),
+        ({"embedding": [1.0] * 64, "space": 1}, "'space' must be a string."),
+        *(
+            ({"embedding": [number] + [1.0] * 63}, "'embedding[0]' must be a finite number.")
+            for number in (float("nan"), float("-inf"), 10**400, "1", True, None, [1.0])
+        ),
+        ({"queries": [{"embedding": [float("nan")] * 64}]}, "'queries[0].embedding[0]' must be a finite number."),
+        ({"queries": [{"text": SEA, "space": "x"}]}, "'queries[0].space' is not a field of this route."),
     ],
     ids=lambda value: str(value)[:60],
 )

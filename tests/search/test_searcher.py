@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import pytest
 from app.embeddings.engines import Vectors
 from app.errors import IndexUnavailable, InvalidRequest, ItemNotFound, Overloaded, SpaceMismatch
+from app.search.fields import Field
 from app.search.filters import Filter, parsed
-from app.search.searcher import AT_ONCE, Searcher
+from app.search.searcher import AT_ONCE, REMEMBERED_S, TOLD_FOR_S, Searcher
 from app.search.store import DEEPEST, About, Found, Item, Store, check_space
 from app.telemetry import timings
 
@@ -37,6 +38,8 @@ class Shelf:
         self.asked_for: list[str] = []
         self.fails: Exception | None = None
         self.closed = False
+        self.let_go = False
+        self.counted = 0
         self.settled = 0
         self.cant_settle: Exception | None = None
         self.settling = threading.Event()
@@ -92,11 +95,24 @@ class Shelf:
             self.asked_for.append(name)
             return bool(self.scores) and name == "year"
 
+    def metadata_of(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        with self._working():
+            return {each: {"score": self.scores[each]} for each in ids if each in self.scores}
+
+    def fields(self) -> dict[str, Field]:
+        with self._working():
+            self.counted += 1
+            return {"year": Field((), self.counted)} if self.scores else {}
+
     def digests(self) -> dict[str, str]:
         return {}
 
     def items(self) -> Iterator[Item]:
-        return iter(())
+        try:
+            for name in self.scores:
+                yield Item(name, unit(1), {})
+        finally:
+            self.let_go = True
 
     def settle(self) -> None:
         self.settled += 1
@@ -202,6 +218,130 @@ def test_an_item_that_is_not_there_has_no_vector() -> None:
             await searcher.vectors(["a", "x"], SPACE)
 
     run(Shelf(), scene)
+
+
+def test_an_item_is_told_of_if_it_is_there() -> None:
+    async def scene(searcher: Searcher) -> None:
+        assert await searcher.item("b") == {"score": 0.7}
+        with pytest.raises(ItemNotFound, match="'x'"):
+            await searcher.item("x")
+
+    run(Shelf(), scene)
+
+
+@pytest.mark.parametrize(("most", "expected"), [(2, "ab"), (100, "abcd")])
+def test_some_items_are_told_of_and_the_rest_is_let_go(most: int, expected: str) -> None:
+    shelf = Shelf()
+
+    async def scene(searcher: Searcher) -> None:
+        assert [item.id for item in await searcher.some(most)] == [*expected]
+        assert shelf.let_go
+
+    run(shelf, scene)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What time it is, as a searcher has it."""
+    now = [0.0]
+    monkeypatch.setattr("app.search.searcher.monotonic", lambda: now[0])
+    return now
+
+
+async def counts(searcher: Searcher) -> int:
+    """How often fields had been counted when they were told."""
+    return (await searcher.fields())["year"].distinct
+
+
+def test_fields_are_counted_once_for_all_who_ask() -> None:
+    shelf = Shelf()
+    shelf.open.clear()
+
+    async def scene(searcher: Searcher) -> None:
+        asking = [asyncio.create_task(counts(searcher)) for _ in range(5)]
+        await shelf.begun(1)
+        shelf.open.set()
+        assert await asyncio.gather(*asking) == [1] * 5
+
+    run(shelf, scene)
+
+
+def test_fields_are_counted_to_the_end_though_the_first_who_asked_has_gone() -> None:
+    shelf = Shelf()
+    shelf.open.clear()
+
+    async def scene(searcher: Searcher) -> None:
+        gone = asyncio.create_task(counts(searcher))
+        await shelf.begun(1)
+        gone.cancel()
+        await asyncio.wait([gone])
+        shelf.open.set()
+        assert await counts(searcher) == 1
+
+    run(shelf, scene)
+
+
+def test_fields_are_remembered_for_a_while_and_told_while_they_are_counted_again(clock: list[float]) -> None:
+    shelf = Shelf()
+
+    async def scene(searcher: Searcher) -> None:
+        assert await counts(searcher) == 1
+        clock[0] = REMEMBERED_S - 1
+        assert await counts(searcher) == 1
+        clock[0] = REMEMBERED_S
+        shelf.open.clear()
+        assert await counts(searcher) == await counts(searcher) == 1
+        assert searcher._counting
+        shelf.open.set()
+        await searcher._counting
+        assert await counts(searcher) == shelf.counted == 2
+
+    run(shelf, scene)
+
+
+def test_fields_of_long_ago_are_not_told(clock: list[float]) -> None:
+    async def scene(searcher: Searcher) -> None:
+        assert await counts(searcher) == 1
+        clock[0] = TOLD_FOR_S
+        assert await counts(searcher) == 2
+
+    run(Shelf(), scene)
+
+
+def test_a_field_that_is_new_is_told_at_once() -> None:
+    shelf = Shelf()
+
+    async def scene(searcher: Searcher) -> None:
+        assert await counts(searcher) == 1
+        await searcher.put_in([Item("a", unit(1), {"year": 1840, "maker": {}})], SPACE)
+        assert await counts(searcher) == 1
+        await searcher.put_in([Item("b", unit(1), {"year": 1840, "title": "new"})], SPACE)
+        assert await counts(searcher) == 2
+
+    run(shelf, scene)
+
+
+def test_fields_that_could_not_be_counted_are_counted_when_they_are_asked_for_again(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf = Shelf()
+
+    async def scene(searcher: Searcher) -> None:
+        assert await counts(searcher) == 1
+        shelf.fails = IndexUnavailable("The index doesn't answer.")
+        clock[0] = REMEMBERED_S
+        assert await counts(searcher) == 1
+        assert searcher._counting
+        await asyncio.wait([searcher._counting])
+        clock[0] = TOLD_FOR_S
+        with pytest.raises(IndexUnavailable):
+            await counts(searcher)
+        shelf.fails = None
+        assert await counts(searcher) == 2
+
+    run(shelf, scene)
+
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
 
 
 def test_a_store_is_asked_for_so_much_at_once_and_no_more() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from app.errors import SpaceMismatch
+from app.search.fields import MOST_DISTINCT, MOST_FIELDS, MOST_VALUES, Common, Field
 from app.search.filters import parsed
 from app.search.store import Item, Store
 
@@ -53,7 +54,9 @@ def test_an_index_where_nothing_was_put_in_is_empty(store: Store) -> None:
     assert store.delete(["sea"]) == 0
     assert store.digests() == {}
     assert list(store.items()) == []
+    assert store.metadata_of(["sea"]) == {}
     assert not store.has_field("title")
+    assert store.fields() == {}
     store.settle()
 
 
@@ -189,6 +192,8 @@ def test_names_and_values_are_only_ever_compared(store: Store, text: str) -> Non
     assert ids(store, {"list": text}) == [text]
     assert ids(store, {text: {"gte": text, "lte": text}}) == [text]
     assert store.has_field(text)
+    assert store.fields()[text] == Field((Common(text, 1),), 1)
+    assert store.metadata_of([text]) == {text: items[0].metadata}
     assert [*store.vectors([text], SPACE)] == [text]
     assert store.search(unit(1), 1, EVERYTHING, SPACE)[0].metadata == items[0].metadata
     assert store.delete([text]) == 1
@@ -210,6 +215,91 @@ def test_metadata_comes_back_as_it_was_put_in(store: Store) -> None:
 def test_the_fields_that_filters_can_look_at_are_known(works: Store) -> None:
     assert all(map(works.has_field, ("title", "year", "tags", "on_view")))
     assert not works.has_field("no such field")
+
+
+def counted(field: Field) -> list[tuple[str, Any, int]]:
+    """Its values, of which 1 and true would be equal, with their types and counts."""
+    return [(type(common.value).__name__, common.value, common.count) for common in field.values]
+
+
+def test_what_filters_can_be_made_of_is_counted(works: Store) -> None:
+    fields = works.fields()
+
+    assert [*fields] == ["on_view", "tags", "title", "year"]
+    assert counted(fields["on_view"]) == [("bool", False, 1), ("bool", True, 1)]
+    assert counted(fields["tags"]) == [("str", "water", 2), ("str", "animals", 1), ("str", "storm", 1)]
+    assert counted(fields["year"]) == [("int", 1840, 1), ("float", 1902.5, 1), ("int", 1911, 1)]
+    assert {name: field.distinct for name, field in fields.items()} == {"on_view": 2, "tags": 3, "title": 3, "year": 3}
+    assert (fields["year"].lowest, fields["year"].highest) == (1840, 1911)
+    assert fields["title"].lowest is fields["on_view"].highest is None
+
+
+def test_what_is_taken_out_or_replaced_is_no_longer_counted(works: Store) -> None:
+    works.delete(["dogs"])
+    works.upsert([replace(SEA, metadata={"year": 1850})], SPACE)
+    until(lambda: sorted(ids(works, {"year": {"gte": 1}})) == ["boat", "sea"])
+
+    fields = works.fields()
+
+    assert counted(fields["year"]) == [("int", 1850, 1), ("int", 1911, 1)]
+    assert counted(fields["tags"]) == [("str", "water", 1)]
+    assert "on_view" not in fields
+
+
+def test_values_of_several_types_are_counted_apart_and_once_for_each_item(store: Store) -> None:
+    mixed = [True, 1, 1.0, "1", 1, "1", 0.5, -0.0, -(2**60)]
+    store.upsert([Item("one", unit(1), {"mixed": mixed}), Item("two", unit(0, 1), {"mixed": ["1", 0]})], SPACE)
+    until(lambda: len(ids(store)) == 2)
+
+    (field,) = store.fields().values()
+
+    assert counted(field) == [
+        ("int", 0, 2),
+        ("str", "1", 2),
+        ("bool", True, 1),
+        ("float", -(2.0**60), 1),
+        ("float", 0.5, 1),
+        ("int", 1, 1),
+    ]
+    assert (field.distinct, field.lowest, field.highest) == (6, -(2.0**60), 1)
+
+
+def test_of_a_field_the_most_common_values_are_told(store: Store) -> None:
+    names = [f"{number:02}" for number in range(MOST_VALUES + 10)]
+    items = [Item(name, unit(1), {"all": names, "own": [*names[-5:], name]}) for name in names]
+    store.upsert(items, SPACE)
+    until(lambda: len(ids(store, limit=100)) == len(items))
+
+    fields = store.fields()
+
+    assert fields["all"] == Field(tuple(Common(name, len(items)) for name in names[:MOST_VALUES]), len(items))
+    assert [common.value for common in fields["own"].values] == names[-5:] + names[: MOST_VALUES - 5]
+
+
+def test_of_a_field_with_too_many_values_the_bounds_are_told_alone(store: Store) -> None:
+    numbers = [number / 2 for number in range(MOST_DISTINCT + 2)]
+    metadata = {"few": numbers[:MOST_DISTINCT], "many": [*map(str, numbers)], "numbers": [*numbers, "a", True]}
+    store.upsert([Item("one", unit(1), metadata)], SPACE)
+    until(lambda: len(ids(store)) == 1)
+
+    fields = store.fields()
+
+    assert (len(fields["few"].values), fields["few"].distinct) == (MOST_VALUES, MOST_DISTINCT)
+    assert fields["many"] == Field((), MOST_DISTINCT + 1)
+    assert fields["numbers"] == Field((), MOST_DISTINCT + 1, 0, numbers[-1])
+
+
+def test_of_too_many_fields_the_first_are_told(store: Store) -> None:
+    names = sorted(f"{number}ü" for number in range(MOST_FIELDS + 10))
+    store.upsert([Item("one", unit(1), dict.fromkeys(names, "x"))], SPACE)
+    until(lambda: len(ids(store)) == 1)
+
+    assert [*store.fields()] == names[:MOST_FIELDS]
+
+
+def test_metadata_is_given_by_id_for_those_that_are_there(works: Store) -> None:
+    assert works.metadata_of(["dogs", "no such item", "bare"]) == {"dogs": DOGS.metadata, "bare": {}}
+    assert works.metadata_of([]) == {}
 
 
 def test_vectors_are_given_by_id_for_those_that_are_there(works: Store) -> None:

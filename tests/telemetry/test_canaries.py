@@ -105,6 +105,13 @@ def of_the_index(host: Host) -> Iterator[Case]:
     yield search | {"json": {"queries": [{"text": CANARY, CANARY: CANARY}]}}, 422, "invalid_request"
     yield search | {"files": {"file": b"?"}, "data": {"filter": CANARY}}, 422, "invalid_request"
     yield search | {"json": {"query": CANARY}, "headers": {"Authorization": f"Bearer {CANARY}"}}, 401, "unauthorized"
+    yield search | {"json": {"embedding": [1.0], "space": CANARY}}, 409, "space_mismatch"
+    yield {"method": "GET", "url": f"/index?{CANARY}"}, 200, None
+    yield {"method": "GET", "url": f"/items?{CANARY}={CANARY}"}, 422, "invalid_request"
+    yield {"method": "GET", "url": f"/items?limit={CANARY}"}, 422, "invalid_request"
+    yield {"method": "GET", "url": f"/items/{CANARY}"}, 200, None
+    yield {"method": "GET", "url": f"/items/{CANARY}?%3F{CANARY}"}, 200, None
+    yield {"method": "GET", "url": f"/items/{CANARY}%3F"}, 404, "item_not_found"
     yield {"method": "DELETE", "url": f"/items/{CANARY}%2F{CANARY}?{CANARY}"}, 200, None
     yield {"method": "DELETE", "url": f"/items/{CANARY}"}, 200, None
 

@@ -13,6 +13,7 @@ from app.embeddings.engines import Vectors
 from app.errors import IndexUnavailable
 from app.search.elasticsearch import bodies, turns
 from app.search.elasticsearch.asking import asking, connected, unavailable, whole
+from app.search.fields import Field, fields_of
 from app.search.filters import Filter
 from app.search.store import DEEPEST, About, Found, Item, Store, check_space
 
@@ -103,23 +104,18 @@ class ElasticsearchStore:
         return [bodies.found(hit) for hit in whole(answer)["hits"]["hits"]]
 
     def vectors(self, ids: Sequence[str], space: str) -> dict[str, Vectors]:
-        found: dict[str, Vectors] = {}
-        for start in range(0, len(ids), PAGE_ITEMS):
-            wanted = [*ids[start : start + PAGE_ITEMS]]
-            try:
-                with asking(NotFoundError):
-                    answer = self._searching.search(
-                        index=self._of(space),
-                        query={"ids": {"values": wanted}},
-                        size=len(wanted),
-                        source=False,
-                        fields=[bodies.EMBEDDING],
-                    )
-            except NotFoundError:
-                self._check(space)
-                return {}
-            found |= {hit["_id"]: bodies.vector(hit) for hit in whole(answer)["hits"]["hits"]}
-        return found
+        try:
+            hits = [*self._with_ids(self._of(space), ids, source=False, fields=[bodies.EMBEDDING])]
+        except NotFoundError:
+            self._check(space)
+            return {}
+        return {hit["_id"]: bodies.vector(hit) for hit in hits}
+
+    def metadata_of(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        try:
+            return {hit["_id"]: bodies.metadata(hit) for hit in self._with_ids(self._alias, ids, source=["metadata"])}
+        except NotFoundError:
+            return {}
 
     def has_field(self, name: str) -> bool:
         try:
@@ -128,6 +124,10 @@ class ElasticsearchStore:
         except NotFoundError:
             return False
         return bool(whole(answer)["count"])
+
+    def fields(self) -> dict[str, Field]:
+        # Values could be counted by Elasticsearch, but it doesn't tell which names there are in a `flattened` field.
+        return fields_of(bodies.metadata(hit) for hit in self._all(PAGE_ITEMS, source=["metadata"]))
 
     def digests(self) -> dict[str, str]:
         return {
@@ -230,6 +230,18 @@ class ElasticsearchStore:
                 require_alias=True,
             )
             return [next(iter(outcome.values())) for _, outcome in outcomes]
+
+    def _with_ids(self, index: str, ids: Sequence[str], **wanted: Any) -> Iterator[Hit]:
+        """The documents of those ids that are there.
+
+        Raises:
+            NotFoundError: there is no such index.
+        """
+        for start in range(0, len(ids), PAGE_ITEMS):
+            some = [*ids[start : start + PAGE_ITEMS]]
+            with asking(NotFoundError):
+                answer = self._searching.search(index=index, query={"ids": {"values": some}}, size=len(some), **wanted)
+            yield from whole(answer)["hits"]["hits"]
 
     def _all(self, size: int, **wanted: Any) -> Iterator[Hit]:
         """Every document, a page at a time, as they are when the first is asked for."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from app.embeddings.engines import Vectors
 from app.errors import IndexUnavailable
+from app.search.fields import MOST_DISTINCT, Field, field_of
 from app.search.filters import AnyOf, Condition, Filter, Scalar, scalars
 from app.search.store import About, Found, Item
 
@@ -164,6 +165,13 @@ class Reading:
         )
         return {identity: np.frombuffer(vector, "<f4") for identity, vector in rows}
 
+    def metadata_of(self, ids: Sequence[str]) -> dict[str, Any]:
+        """The metadata of those ids that are there."""
+        rows = self._rows(
+            "SELECT id, metadata FROM items WHERE id IN (SELECT value FROM json_each(?))", json.dumps(ids)
+        )
+        return {identity: json.loads(metadata) for identity, metadata in rows}
+
     def matching(self, where: Filter) -> Keys:
         """The keys of the items whose metadata is so, in order."""
         queries, parameters = zip(*map(_query, where), strict=True)
@@ -179,6 +187,26 @@ class Reading:
     def has_field(self, name: str) -> bool:
         """Whether any of them has such a field for filters."""
         return self._rows("SELECT 1 FROM facets WHERE field = ? LIMIT 1", name).fetchone() is not None
+
+    def field_after(self, name: str) -> str | None:
+        """The name of the next field for filters, by the order of names."""
+        (found,) = self._rows("SELECT min(field) FROM facets WHERE field > ?", name).fetchone()
+        return None if found is None else str(found)
+
+    def field(self, name: str) -> Field:
+        """What there is in a field for filters."""
+        # In the order of the table's own key, so that it ends where there is too much.
+        rows = self._rows(
+            "SELECT value, count(*) FROM facets WHERE field = ? GROUP BY value LIMIT ?", name, MOST_DISTINCT + 1
+        )
+        counted = [(_value(value), count) for value, count in rows]
+        # Numbers are before every text.
+        bounds = self._rows(
+            "SELECT (SELECT min(value) FROM facets WHERE field = ?1 AND value < ''), "
+            "(SELECT max(value) FROM facets WHERE field = ?1 AND value < '')",
+            name,
+        ).fetchone()
+        return field_of(counted, *bounds)
 
     def digests(self) -> dict[str, str]:
         """The digest of each, by id."""
@@ -296,6 +324,10 @@ def _facet(value: Scalar) -> str | float | bytes:
     if isinstance(value, bool):
         return b"\1" if value else b"\0"
     return value if isinstance(value, str) else float(value)
+
+
+def _value(facet: str | float | bytes) -> Scalar:
+    return facet == b"\1" if isinstance(facet, bytes) else facet
 
 
 def _packed(vector: Vectors) -> bytes:

@@ -1,18 +1,19 @@
 """A `Store` in a folder. The folder is made when something is put in."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from app.embeddings.engines import Vectors
 from app.errors import IndexUnavailable
+from app.search.fields import MOST_FIELDS, Field
 from app.search.files import nearest
 from app.search.files.items import NO_KEY_YET, Items
 from app.search.files.nearest import Label
@@ -88,12 +89,32 @@ class FileStore:
             check_space(about, space, about.dimensions or 0)
             return items.vectors_of(ids)
 
+    def metadata_of(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        state = self._state()
+        if state is None:
+            return {}
+        with state.items.reading() as items:
+            return items.metadata_of(ids)
+
     def has_field(self, name: str) -> bool:
         state = self._state()
         if state is None:
             return False
         with state.items.reading() as items:
             return items.has_field(name)
+
+    def fields(self) -> dict[str, Field]:
+        state = self._state()
+        found: dict[str, Field] = {}
+        last = ""
+        while state is not None and len(found) < MOST_FIELDS:
+            with state.items.reading() as items:  # each field by itself, so that writers come in between
+                name = items.field_after(last)
+                if name is None:
+                    break
+                found[name] = items.field(name)
+                last = name
+        return found
 
     def digests(self) -> dict[str, str]:
         state = self._state()

@@ -1,7 +1,7 @@
 """A `Store` in Milvus. Its collection is made when something is put in."""
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any, ClassVar, TypeVar
 
@@ -10,6 +10,7 @@ from pymilvus import MilvusClient, MilvusException
 
 from app.embeddings.engines import Vectors
 from app.errors import IndexUnavailable
+from app.search.fields import Field, fields_of
 from app.search.filters import Filter, scalars
 from app.search.milvus import expressions, rows
 from app.search.milvus.collections import NOT_FOUND, NOT_LOADED, Collection, Place, Published, Unfinished
@@ -109,11 +110,24 @@ class MilvusStore:
 
         return self._asked(ask, {})
 
+    def metadata_of(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        def ask(client: MilvusClient, collection: Collection) -> dict[str, Mapping[str, Any]]:
+            return {
+                row["id"]: rows.metadata(row)
+                for those in rows.with_ids(ids)
+                for row in client.query(collection.name, those, ["id", "metadata"], timeout=ANSWER_S)
+            }
+
+        return self._asked(ask, {})
+
     def has_field(self, name: str) -> bool:
         def those(_: Collection) -> str:
             return expressions.naming(name, is_lite=self._connection.is_lite)
 
         return any(name in scalars(rows.metadata(row)) for row in self._rows(["metadata"], 1, those))
+
+    def fields(self) -> dict[str, Field]:
+        return fields_of(map(rows.metadata, self._rows(["metadata"], WHOLE_ROWS)))
 
     def digests(self) -> dict[str, str]:
         return {row["id"]: row["digest"] for row in self._rows(["id", "digest"], SHORT_ROWS)}

@@ -12,8 +12,9 @@ from psycopg import sql
 
 from app.embeddings.engines import Vectors
 from app.errors import IndexUnavailable
+from app.search.fields import Field
 from app.search.filters import Filter, scalars
-from app.search.postgresql import nearest, schema
+from app.search.postgresql import fields, nearest, schema
 from app.search.postgresql.connections import Connection, Connections, Settings, understood
 from app.search.postgresql.schema import State
 from app.search.store import About, Found, Item, Store, check_space
@@ -126,12 +127,23 @@ class PostgresqlStore:
             rows = connection.execute(query, ([*ids],), binary=True)
             return {identity: _vector(sent) for identity, sent in rows}
 
+    def metadata_of(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        with self._reading(SEARCHING) as (connection, state):
+            if state is None:
+                return {}
+            query = self._sql("SELECT id, metadata FROM {items} WHERE id = ANY(%s)")
+            return dict(connection.execute(query, ([*ids],)).fetchall())
+
     def has_field(self, name: str) -> bool:
         with self._reading(SEARCHING) as (connection, state):
             if state is None:
                 return False
             query = self._sql("SELECT EXISTS (SELECT FROM {items} WHERE fields ? %s)")
             return connection.execute(query, (name,)).fetchone() == (True,)
+
+    def fields(self) -> dict[str, Field]:
+        with self._reading(READING) as (connection, state):
+            return {} if state is None else fields.read(connection, self._name)
 
     def digests(self) -> dict[str, str]:
         return dict(self._rows("SELECT id, digest FROM {items}", DIGESTS_AT_ONCE))

@@ -1,4 +1,4 @@
-"""Calls a tate-embeddings service: words and pictures in, unit vectors out; sync and async."""
+"""Calls a tate-embeddings service: words and pictures in, unit vectors or what is near to them out; sync and async."""
 
 from tate_embeddings_client.clients import AsyncClient, Client
 from tate_embeddings_client.errors import (
@@ -10,8 +10,21 @@ from tate_embeddings_client.errors import (
     Timeout,
     UnexpectedAnswer,
 )
-from tate_embeddings_client.results import Embedding, Failure, Health, ImageEmbedding, Mixed, TextEmbedding
-from tate_embeddings_client.wire import Image
+from tate_embeddings_client.results import (
+    Embedding,
+    Failure,
+    FieldInfo,
+    Health,
+    Hit,
+    ImageEmbedding,
+    IndexInfo,
+    IndexItem,
+    Mixed,
+    SearchResults,
+    TextEmbedding,
+    ValueCount,
+)
+from tate_embeddings_client.wire import Filter, Image, Query
 
 __version__ = "0.1.0"
 
@@ -23,13 +36,21 @@ __all__ = [
     "Embedding",
     "EmbeddingsError",
     "Failure",
+    "FieldInfo",
+    "Filter",
     "Health",
+    "Hit",
     "Image",
     "ImageEmbedding",
+    "IndexInfo",
+    "IndexItem",
     "Mixed",
+    "Query",
+    "SearchResults",
     "ServiceError",
     "SpaceChanged",
     "TextEmbedding",
     "Timeout",
     "UnexpectedAnswer",
+    "ValueCount",
 ]

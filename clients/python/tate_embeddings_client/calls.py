@@ -9,8 +9,17 @@ from typing import Any, TypeVar
 from tate_embeddings_client import wire
 from tate_embeddings_client.clock import Clock, Deadline
 from tate_embeddings_client.errors import ConnectionFailed, EmbeddingsError, SpaceChanged, Timeout
-from tate_embeddings_client.results import Failure, Health, ImageEmbedding, Mixed, TextEmbedding
-from tate_embeddings_client.wire import Answer, Image, Request
+from tate_embeddings_client.results import (
+    Failure,
+    Health,
+    ImageEmbedding,
+    IndexInfo,
+    IndexItem,
+    Mixed,
+    SearchResults,
+    TextEmbedding,
+)
+from tate_embeddings_client.wire import Answer, Filter, Image, Query, Request
 
 T = TypeVar("T")
 
@@ -128,6 +137,40 @@ class Calls:
             self._same_space(answer, result)
         return found
 
+    def search(
+        self,
+        query: str | Query | Sequence[Query],
+        *,
+        k: int,
+        offset: int,
+        min_score: float | None,
+        where: Filter | None,
+    ) -> Flow[SearchResults]:
+        queries = sought(query)
+        deadline = self._deadline()
+
+        def request() -> Request:
+            read = [replace(each, image=_content(each.image)) if _is_upload(each.image) else each for each in queries]
+            return wire.search(read, k=k, offset=offset, min_score=min_score, where=where)
+
+        uploads = any(_is_upload(each.image) for each in queries)
+        answer = yield from self._tried((yield from worked(request)) if uploads else request(), deadline)
+        return self._same_space(answer, wire.read(answer, wire.results))
+
+    def index(self) -> Flow[IndexInfo]:
+        # Its space is told, not judged: callers ask to see whether it's theirs.
+        answer = yield from self._tried(wire.INDEX, self._deadline())
+        return wire.read(answer, wire.index)
+
+    def item(self, item_id: str) -> Flow[IndexItem]:
+        listed([item_id], str)
+        answer = yield from self._tried(wire.item(item_id), self._deadline())
+        return wire.read(answer, wire.one_item, item_id)
+
+    def items(self, limit: int) -> Flow[list[IndexItem]]:
+        answer = yield from self._tried(wire.items(limit), self._deadline())
+        return wire.read(answer, wire.some_items)
+
     def health(self) -> Flow[Health]:
         answer = yield from self._once(wire.HEALTH, self._deadline())
         try:
@@ -198,9 +241,16 @@ def listed(items: Sequence[T], kind: Any) -> list[T]:
     listed = list(items)
     for item in listed:
         if not isinstance(item, kind):
-            wanted = "a string" if kind is str else "a URL (a string), bytes or a pathlib.Path"
-            raise TypeError(f"{wanted.capitalize()} is needed, not {type(item).__name__}.")
+            wanted = {str: "A string", Query: "A Query"}.get(kind, "A URL (a string), bytes or a pathlib.Path")
+            raise TypeError(f"{wanted} is needed, not {type(item).__name__}.")
     return listed
+
+
+def sought(query: str | Query | Sequence[Query]) -> list[Query]:
+    """What is searched for, in the one form that all of it has."""
+    if isinstance(query, str):
+        return [Query(text=query)]
+    return [query] if isinstance(query, Query) else listed(query, Query)
 
 
 def _url(image: Image) -> str | None:
@@ -213,6 +263,10 @@ def _size(image: Image) -> int:
     return wire.size(image if isinstance(image, str) else len(image))
 
 
-def _content(image: Image) -> bytes:
-    assert not isinstance(image, str)
+def _is_upload(image: Image | None) -> bool:
+    return isinstance(image, bytes | Path)
+
+
+def _content(image: Image | None) -> bytes:
+    assert isinstance(image, bytes | Path)
     return image.read_bytes() if isinstance(image, Path) else image

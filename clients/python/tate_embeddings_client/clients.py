@@ -9,8 +9,17 @@ import httpx
 
 from tate_embeddings_client.calls import Broken, Calls, Flow, Send, Step, Wait
 from tate_embeddings_client.clock import Clock
-from tate_embeddings_client.results import Failure, Health, ImageEmbedding, Mixed, TextEmbedding
-from tate_embeddings_client.wire import Answer, Image, Request
+from tate_embeddings_client.results import (
+    Failure,
+    Health,
+    ImageEmbedding,
+    IndexInfo,
+    IndexItem,
+    Mixed,
+    SearchResults,
+    TextEmbedding,
+)
+from tate_embeddings_client.wire import Answer, Filter, Image, Query, Request
 
 T = TypeVar("T")
 
@@ -88,6 +97,39 @@ class Client:
     def embed_mixed(self, texts: Sequence[str] = (), urls: Sequence[str] = ()) -> Mixed:
         """The vectors of texts and of images behind URLs, in one request."""
         return self._run(self._calls.embed_mixed(texts, urls))
+
+    def search(
+        self,
+        query: str | Query | Sequence[Query],
+        *,
+        k: int = 10,
+        offset: int = 0,
+        min_score: float | None = None,
+        filter: Filter | None = None,  # noqa: A002  # as the service calls it
+    ) -> SearchResults:
+        """What of the service's index is nearest to a text, to a `Query`, or to several of these together.
+
+        Args:
+            query: what to search for.
+            k: how many results, at most.
+            offset: how many of the best are passed over.
+            min_score: the lowest cosine that still counts.
+            filter: what must be so of an item's metadata: of each field a value, a list of which one is enough, or
+                bounds, `{"gte": ..., "lte": ...}`.
+        """
+        return self._run(self._calls.search(query, k=k, offset=offset, min_score=min_score, where=filter))
+
+    def index(self) -> IndexInfo:
+        """What the service's index holds, and of what space, which isn't judged: it may be another than `space`."""
+        return self._run(self._calls.index())
+
+    def item(self, id: str) -> IndexItem:  # noqa: A002  # as the service calls it
+        """An item of the index. One that there isn't is a `ServiceError` with the code `item_not_found`."""
+        return self._run(self._calls.item(id))
+
+    def items(self, limit: int = 50) -> list[IndexItem]:
+        """Some items of the index, in no particular order."""
+        return self._run(self._calls.items(limit))
 
     def health(self) -> Health:
         """How the service is now, ready or not. Asked once; what can't be reached raises `ConnectionFailed`."""
@@ -173,6 +215,26 @@ class AsyncClient:
 
     async def embed_mixed(self, texts: Sequence[str] = (), urls: Sequence[str] = ()) -> Mixed:
         return await self._run(self._calls.embed_mixed(texts, urls))
+
+    async def search(
+        self,
+        query: str | Query | Sequence[Query],
+        *,
+        k: int = 10,
+        offset: int = 0,
+        min_score: float | None = None,
+        filter: Filter | None = None,  # noqa: A002  # as the service calls it
+    ) -> SearchResults:
+        return await self._run(self._calls.search(query, k=k, offset=offset, min_score=min_score, where=filter))
+
+    async def index(self) -> IndexInfo:
+        return await self._run(self._calls.index())
+
+    async def item(self, id: str) -> IndexItem:  # noqa: A002  # as the service calls it
+        return await self._run(self._calls.item(id))
+
+    async def items(self, limit: int = 50) -> list[IndexItem]:
+        return await self._run(self._calls.items(limit))
 
     async def health(self) -> Health:
         return await self._run(self._calls.health())

@@ -1,7 +1,8 @@
 """What calls give."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +77,74 @@ class Health:
     def ready(self) -> bool:
         """Whether it embeds now."""
         return self.status == "healthy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """An item of the index that was found; `score` is the cosine between its vector and what was searched for."""
+
+    id: str
+    score: float
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResults:
+    """What is nearest, the nearest first; `took_ms` is the index's own time.
+
+    `space` is the one that was searched in; `truncated` says that a text was longer than the model reads.
+    """
+
+    results: list[Hit]
+    took_ms: float
+    space: str
+    model: str
+    pretrained: str
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueCount:
+    """A value that items have in a field, and how many have it."""
+
+    value: str | float | bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldInfo:
+    """What filters can ask a field for: its most common values, the most common first, and how many there are.
+
+    Of a field with more than a thousand values `values` is empty and `distinct` is 1001. `lowest` and `highest` are of
+    its numbers, None if it has none.
+    """
+
+    values: list[ValueCount]
+    distinct: int
+    lowest: float | None
+    highest: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexInfo:
+    """What the service searches in. Of an empty index `space` and `dimensions` are None.
+
+    The space is the one of the index's vectors: if it isn't the one that the service embeds into now, searches fail.
+    `model` and `pretrained` are what the service embeds with.
+    """
+
+    count: int
+    space: str | None
+    dimensions: int | None
+    kind: str
+    model: str
+    pretrained: str
+    fields: Mapping[str, FieldInfo]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexItem:
+    """An item of the index, without its vector."""
+
+    id: str
+    metadata: Mapping[str, Any]

@@ -11,18 +11,33 @@ from typing import Any, NoReturn
 import httpx
 
 from tate_embeddings_client import wire
-from tate_embeddings_client.calls import Calls, Flow, listed, worked
+from tate_embeddings_client.calls import Calls, Flow, listed, sought, worked
 from tate_embeddings_client.clients import TIMEOUT_S, AsyncClient, Client
 from tate_embeddings_client.clock import Clock
 from tate_embeddings_client.errors import AuthenticationError, EmbeddingsError, ServiceError
-from tate_embeddings_client.results import Failure, Health, ImageEmbedding, Mixed, TextEmbedding
-from tate_embeddings_client.wire import Image
+from tate_embeddings_client.fake_index import Metadata, described, passes
+from tate_embeddings_client.results import (
+    Failure,
+    Health,
+    Hit,
+    ImageEmbedding,
+    IndexInfo,
+    IndexItem,
+    Mixed,
+    SearchResults,
+    TextEmbedding,
+)
+from tate_embeddings_client.wire import Filter, Image, Query
 
 ADDRESS = "http://embeddings.invalid"
+# What rounding leaves of queries that cancel each other out.
+NOTHING = 1e-6
 # The status that a failure of one image or text has where it is sent alone; whatever isn't named is about the image.
 STATUSES = {
     "invalid_request": 422,
     "unauthorized": 401,
+    "item_not_found": 404,
+    "space_mismatch": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
     "rate_limited": 429,
@@ -30,6 +45,7 @@ STATUSES = {
     "image_host_failed": 502,
     "overloaded": 503,
     "not_ready": 503,
+    "index_unavailable": 503,
     "image_host_timeout": 504,
     "deadline_exceeded": 504,
     "decode_timeout": 504,
@@ -47,8 +63,15 @@ class Call:
 class _FakeCalls(Calls):
     """What the service would answer, without it."""
 
-    def __init__(self, dimensions: int, space: str, failures: Mapping[Image, str | EmbeddingsError]) -> None:
+    def __init__(
+        self,
+        dimensions: int,
+        space: str,
+        failures: Mapping[Image, str | EmbeddingsError],
+        items: Mapping[str, Metadata],
+    ) -> None:
         super().__init__(TIMEOUT_S, space, Clock())
+        self._items = items
         self.made: list[Call] = []
         self._failures = failures
         self._dimensions = dimensions
@@ -94,6 +117,53 @@ class _FakeCalls(Calls):
         seen = yield from worked(lambda: [self._image(index, url) for index, url in enumerate(urls)])
         return Mixed(texts=found, images=seen)
 
+    def search(
+        self,
+        query: str | Query | Sequence[Query],
+        *,
+        k: int,
+        offset: int,
+        min_score: float | None,
+        where: Filter | None,
+    ) -> Flow[SearchResults]:
+        queries = sought(query)
+        self.made.append(Call("search", (query,)))
+
+        def found() -> SearchResults:
+            hits = [hit for hit in self._hits(queries, where or {}) if min_score is None or hit.score >= min_score]
+            return SearchResults(
+                results=hits[offset : offset + k],
+                took_ms=0.0,
+                space=self._labels["space"],
+                model=self._labels["model"],
+                pretrained=self._labels["pretrained"],
+                truncated=False,
+            )
+
+        return (yield from worked(found))
+
+    def index(self) -> Flow[IndexInfo]:
+        self.made.append(Call("index"))
+        found = IndexInfo(
+            count=len(self._items),
+            space=self._labels["space"] if self._items else None,
+            dimensions=self._dimensions if self._items else None,
+            kind="fake",
+            model=self._labels["model"],
+            pretrained=self._labels["pretrained"],
+            fields=described(self._items.values()),
+        )
+        return (yield from worked(lambda: found))
+
+    def item(self, item_id: str) -> Flow[IndexItem]:
+        listed([item_id], str)
+        self.made.append(Call("item", (item_id,)))
+        return (yield from worked(lambda: self._item(item_id)))
+
+    def items(self, limit: int) -> Flow[list[IndexItem]]:
+        self.made.append(Call("items", (limit,)))
+        return (yield from worked(lambda: [self._item(item_id) for item_id in list(self._items)[:limit]]))
+
     def health(self) -> Flow[Health]:
         self.made.append(Call("health"))
         return (yield from worked(lambda: self._healthy))
@@ -117,11 +187,50 @@ class _FakeCalls(Calls):
         digest = hashlib.sha256(content).hexdigest()
         return ImageEmbedding(**self._common(content), sha256=digest, width=640, height=480)
 
+    def _item(self, item_id: str) -> IndexItem:
+        wrong = self._failures.get(item_id) or (None if item_id in self._items else "item_not_found")
+        if wrong is not None:
+            _fail(wrong)
+        return IndexItem(id=item_id, metadata=self._items[item_id])
+
+    def _hits(self, queries: Sequence[Query], where: Filter) -> list[Hit]:
+        """The items that a filter lets through, the nearest first; not those that are searched for."""
+        vectors = [self._sought(query) for query in queries]
+        weights = [query.weight for query in queries]
+        total = [_product(weights, numbers) for numbers in zip(*vectors, strict=True)]
+        length = math.hypot(*total)
+        if length <= NOTHING * sum(map(abs, weights)):
+            _fail("invalid_request")
+        asked = {query.id for query in queries}
+        hits = [
+            Hit(id=item_id, score=_product(total, self._vector(item_id.encode())) / length, metadata=metadata)
+            for item_id, metadata in self._items.items()
+            if item_id not in asked and passes(metadata, where)
+        ]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.id))
+
+    def _sought(self, query: Query) -> Sequence[float]:
+        if query.text is not None:
+            return self._text(query.text).vector
+        if query.id is not None:
+            return self._vector(self._item(query.id).id.encode())
+        if query.image is not None:
+            found = self._image(0, query.image)
+            return _fail(found.code) if isinstance(found, Failure) else found.vector
+        assert query.embedding is not None
+        if len(query.embedding) != self._dimensions:
+            _fail("space_mismatch")
+        length = math.hypot(*query.embedding)
+        return [number / length for number in query.embedding] if length else _fail("invalid_request")
+
     def _common(self, content: bytes) -> dict[str, Any]:
+        return {"vector": self._vector(content), "dimensions": self._dimensions, **self._labels}
+
+    def _vector(self, content: bytes) -> tuple[float, ...]:
         draw = random.Random(content)  # noqa: S311  # no secret
         numbers = [draw.gauss() for _ in range(self._dimensions)]
         length = math.hypot(*numbers)
-        return {"vector": tuple(number / length for number in numbers), "dimensions": self._dimensions, **self._labels}
+        return tuple(number / length for number in numbers)
 
 
 class FakeClient(Client):
@@ -134,7 +243,9 @@ class FakeClient(Client):
         dimensions: how many numbers a vector has.
         space: what the vectors say they are of.
         failures: what fails, by the text, URL, bytes or path it is asked for with: a code of the service's, as the
-            `Failure` of an item or the `ServiceError` of a whole call, or an exception to raise.
+            `Failure` of an item or the `ServiceError` of a whole call, or an exception to raise. An item of the index
+            fails by its id.
+        items: what the index holds: metadata by id. An item's vector is the one that its id would have as a text.
     """
 
     _calls: _FakeCalls
@@ -145,9 +256,10 @@ class FakeClient(Client):
         dimensions: int = 512,
         space: str = "fake",
         failures: Mapping[Image, str | EmbeddingsError] | None = None,
+        items: Mapping[str, Metadata] | None = None,
     ) -> None:
         super().__init__(ADDRESS, "fake", transport=httpx.BaseTransport())
-        self._calls = _FakeCalls(dimensions, space, failures or {})
+        self._calls = _FakeCalls(dimensions, space, failures or {}, items or {})
 
     @property
     def calls(self) -> list[Call]:
@@ -166,13 +278,18 @@ class AsyncFakeClient(AsyncClient):
         dimensions: int = 512,
         space: str = "fake",
         failures: Mapping[Image, str | EmbeddingsError] | None = None,
+        items: Mapping[str, Metadata] | None = None,
     ) -> None:
         super().__init__(ADDRESS, "fake", transport=httpx.AsyncBaseTransport())
-        self._calls = _FakeCalls(dimensions, space, failures or {})
+        self._calls = _FakeCalls(dimensions, space, failures or {}, items or {})
 
     @property
     def calls(self) -> list[Call]:
         return self._calls.made
+
+
+def _product(these: Sequence[float], those: Sequence[float]) -> float:
+    return sum(one * other for one, other in zip(these, those, strict=True))
 
 
 def _fail(wrong: str | EmbeddingsError) -> NoReturn:

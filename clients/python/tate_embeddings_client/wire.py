@@ -1,20 +1,38 @@
 """What goes over the wire: calls to requests, answers to results. No connection, no time."""
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import quote
 
 from tate_embeddings_client.clock import asked_wait_s
 from tate_embeddings_client.errors import RETRYABLE_CODES, AuthenticationError, ServiceError, UnexpectedAnswer
-from tate_embeddings_client.results import Embedding, Failure, Health, ImageEmbedding, Mixed, TextEmbedding
+from tate_embeddings_client.results import (
+    Embedding,
+    Failure,
+    FieldInfo,
+    Health,
+    Hit,
+    ImageEmbedding,
+    IndexInfo,
+    IndexItem,
+    Mixed,
+    SearchResults,
+    TextEmbedding,
+    ValueCount,
+)
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 # A URL, the image's bytes, or the file that holds them.
 Image = str | bytes | Path
+
+# What has to be so of an item's metadata: of each field a value, a list of which one is enough, or bounds.
+Filter = Mapping[str, Any]
 
 # The service's own limits of one request, as it is configured by default.
 MAX_BATCH_ITEMS = 256
@@ -26,10 +44,40 @@ AROUND_BODY = 1024
 # The service goes by the bytes; it only has to be told that they are an image.
 ANY_IMAGE = "image/unknown"
 
+# What `quote` leaves alone, and paths don't.
+DOTS = {".": "%2E", "..": "%2E%2E"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Something to search for: one text, one image, one item of the index by its `id`, or one vector.
+
+    An image is a URL, bytes or a Path; an item isn't among its own results. `weight` is how much this counts beside
+    the others of a search; below 0, away from it.
+    """
+
+    text: str | None = None
+    image: Image | None = None
+    id: str | None = None
+    embedding: Sequence[float] | None = field(default=None, repr=False)
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        kinds: dict[str, Any] = {"text": str, "image": Image, "id": str, "embedding": object}
+        given = {name: value for name in kinds if (value := getattr(self, name)) is not None}
+        if len(given) != 1:
+            raise ValueError("A query has either a text, an image, an id or an embedding.")
+        for name, value in given.items():
+            if not isinstance(value, kinds[name]):
+                raise TypeError(f"The {name} of a query is no {type(value).__name__}.")
+        if self.embedding is not None:
+            # As of results: nobody changes it, and arrays can't be compared.
+            object.__setattr__(self, "embedding", tuple(map(float, self.embedding)))
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request, but for where to and in whose name. All of them may be sent twice: embedding changes nothing."""
+    """A request, but for where to and in whose name. All of them may be sent twice: none changes anything."""
 
     method: str
     path: str
@@ -52,6 +100,7 @@ class Answer:
 
 
 HEALTH = Request("GET", "/health")
+INDEX = Request("GET", "/index")
 
 
 def embed_text(text: str) -> Request:
@@ -84,6 +133,27 @@ def embed_files(files: Sequence[bytes]) -> Request:
 def embed_mixed(texts: Sequence[str], urls: Sequence[str]) -> Request:
     """Texts, and images behind URLs; a half of which there is nothing is left out."""
     return _json("/embed/mixed", {name: half for name, half in (("texts", texts), ("urls", urls)) if half})
+
+
+def search(queries: Sequence[Query], *, k: int, offset: int, min_score: float | None, where: Filter | None) -> Request:
+    """A search for one thing or several; images are URLs or bytes here, no longer paths."""
+    body: dict[str, Any] = {"queries": [_query(query) for query in queries], "k": k, "offset": offset}
+    if min_score is not None:
+        body["min_score"] = min_score
+    if where is not None:
+        body["filter"] = dict(where)
+    return _json("/search", body)
+
+
+def item(item_id: str) -> Request:
+    """An item of the index, whatever stands in its id."""
+    # Nothing else that is quoted can be taken for a way up.
+    return Request("GET", f"/items/{DOTS.get(item_id) or quote(item_id, safe='')}")
+
+
+def items(limit: int) -> Request:
+    """Some items of the index."""
+    return Request("GET", f"/items?limit={limit:d}")
 
 
 def size(item: str | int) -> int:
@@ -136,7 +206,7 @@ def read(answer: Answer, reader: Callable[Concatenate[Any, P], T], *sent: P.args
     """
     try:
         return reader(json.loads(answer.content), *sent, **named)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         pass  # these hold parts of the answer, which isn't ours to show
     raise UnexpectedAnswer("This is no answer of the service.", request_id=answer.request_id)
 
@@ -187,6 +257,46 @@ def mixed(body: Any, count: int, urls: Sequence[str]) -> Mixed:
     return Mixed(texts=found, images=_placed(body, seen, urls))
 
 
+def results(body: Any) -> SearchResults:
+    """What a search found."""
+    return SearchResults(
+        results=[
+            Hit(id=_of(str, hit["id"]), score=_number(hit["score"]), metadata=_of(dict, hit["metadata"]))
+            for hit in _of(list, body["results"])
+        ],
+        took_ms=_number(body["took_ms"]),
+        space=_of(str, body["space"]),
+        model=_of(str, body["model"]),
+        pretrained=_of(str, body["pretrained"]),
+        truncated=_of(bool, body["truncated"]),
+    )
+
+
+def index(body: Any) -> IndexInfo:
+    """What is in the index."""
+    return IndexInfo(
+        count=_of(int, body["count"]),
+        space=_of(str | None, body["space"]),
+        dimensions=_of(int | None, body["dimensions"]),
+        kind=_of(str, body["kind"]),
+        model=_of(str, body["model"]),
+        pretrained=_of(str, body["pretrained"]),
+        fields={name: _field(info) for name, info in body["fields"].items()},
+    )
+
+
+def one_item(body: Any, item_id: str) -> IndexItem:
+    """The item that was asked for."""
+    found = _item(body)
+    _agree(found.id == item_id)
+    return found
+
+
+def some_items(body: Any) -> list[IndexItem]:
+    """The items that there are."""
+    return [_item(each) for each in _of(list, body["items"])]
+
+
 def failed_item(index: int, code: str, detail: str, url: str | None) -> Failure:
     """An item that has no vector, by its code."""
     return Failure(index=index, code=code, detail=detail, url=url, retryable=code in RETRYABLE_CODES)
@@ -195,6 +305,34 @@ def failed_item(index: int, code: str, detail: str, url: str | None) -> Failure:
 def _json(path: str, body: dict[str, Any]) -> Request:
     # ASCII: UTF-8 has no form for the lone surrogates that a string may hold; the service says what it thinks of them.
     return Request("POST", path, json.dumps(body).encode("ascii"), "application/json")
+
+
+def _query(query: Query) -> dict[str, Any]:
+    if isinstance(query.image, str):
+        wanted: dict[str, Any] = {"url": query.image}
+    elif query.image is not None:
+        assert isinstance(query.image, bytes)
+        wanted = {"image": b64encode(query.image).decode("ascii")}
+    else:
+        named = {"text": query.text, "id": query.id, "embedding": query.embedding}
+        wanted = {name: value for name, value in named.items() if value is not None}
+    return {**wanted, "weight": float(query.weight)}
+
+
+def _item(body: Any) -> IndexItem:
+    return IndexItem(id=_of(str, body["id"]), metadata=_of(dict, body["metadata"]))
+
+
+def _field(body: Any) -> FieldInfo:
+    return FieldInfo(
+        values=[
+            ValueCount(value=_of(str | int | float, each["value"]), count=_of(int, each["count"]))
+            for each in _of(list, body["values"])
+        ],
+        distinct=_of(int, body["distinct"]),
+        lowest=_of(int | float | None, body.get("lowest")),
+        highest=_of(int | float | None, body.get("highest")),
+    )
 
 
 def _text(body: Any, vector: Any, truncated: Any) -> TextEmbedding:
@@ -229,6 +367,10 @@ def _of(kind: Any, value: Any) -> Any:
     if not isinstance(value, kind):
         raise TypeError
     return value
+
+
+def _number(value: Any) -> float:
+    return float(_of(int | float, value))
 
 
 def _agree(agrees: bool) -> None:

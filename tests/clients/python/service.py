@@ -8,6 +8,7 @@ from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 
@@ -16,6 +17,7 @@ from tests.conftest import TOKEN
 SPACE = "5f0c1b2a9d3e4f67"
 FAILED = "https://media.example.org/gone.jpg"
 BUSY = "https://media.example.org/busy.jpg"
+MISSING = "missing"
 
 Respond = Callable[[httpx.Request], httpx.Response]
 
@@ -56,6 +58,8 @@ class Service:
             return httpx.Response(200, json=health(self.space))
         if request.headers["Authorization"] != "Bearer " + TOKEN:
             return problem(401, "unauthorized")
+        if request.method == "GET" or path == "/search":
+            return self._of_index(request)
         if request.headers["Content-Type"].startswith("multipart/form-data"):
             return self._answered(self._images(list(files(request))))
         if path == "/embed-image" and request.headers["Content-Type"].startswith("image/"):
@@ -76,6 +80,18 @@ class Service:
             "image_embeddings": seen.pop("embeddings"),
         }
         return self._answered(mixed | seen)
+
+    def _of_index(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.raw_path.decode()
+        if path == "/search":
+            return self._answered({"results": [{**item("storm"), "score": 0.5}], "took_ms": 1.5, "truncated": False})
+        if path == "/index":
+            return self._answered(index())
+        if path.startswith("/items?limit="):
+            limit = int(request.url.params["limit"])
+            return httpx.Response(200, json={"items": [item(str(number)) for number in range(limit)]})
+        name = unquote(path.removeprefix("/items/"))
+        return problem(404, "item_not_found") if name == MISSING else httpx.Response(200, json=item(name))
 
     def _answered(self, body: dict[str, Any]) -> httpx.Response:
         labels = {"model": "ViT-B-32", "pretrained": "laion2b_s34b_b79k", "device": "cpu", "space": self.space}
@@ -151,6 +167,16 @@ def health(space: str | None = SPACE, status: str = "healthy") -> dict[str, Any]
         **dict.fromkeys(("device", "engine", "precision"), None if space is None else "some"),
         "space": space,
     }
+
+
+def item(name: str) -> dict[str, Any]:
+    return {"id": name, "metadata": {"title": f"About {name}"}}
+
+
+def index() -> dict[str, Any]:
+    artists = [{"value": "Ada Impasto", "count": 41}, {"value": "Otto Glaze", "count": 3}]
+    years = {"values": [{"value": 1871, "count": 2}], "distinct": 1, "lowest": 1871, "highest": 1871}
+    return {"count": 44, "kind": "faiss", "fields": {"artist": {"values": artists, "distinct": 2}, "year": years}}
 
 
 def problem(status: int, code: str, **headers: str) -> httpx.Response:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,21 @@ import uvicorn
 from app.config import Settings
 from app.embeddings import EmbeddingModel
 from app.main import create_app
+from app.search.opening import opened
+from app.search.store import Item
 
 from tate_embeddings_client import (
     AuthenticationError,
     Client,
     ConnectionFailed,
     Failure,
+    FieldInfo,
     ImageEmbedding,
+    IndexItem,
+    Query,
     ServiceError,
     SpaceChanged,
+    ValueCount,
 )
 from tests.clients.python.conftest import Caller, Hours
 from tests.conftest import TOKEN, unused_port
@@ -28,6 +34,12 @@ from tests.images.hosts import Host, content
 from tests.test_endpoints import as_png, painting
 
 PICTURES = [painting(90, 60), painting(30, 80), painting(64, 64)]
+# Ids that would lead elsewhere, were they taken for paths.
+ITEMS: dict[str, dict[str, Any]] = {
+    "..": {"year": 1842},
+    "a/../b?c%2F": {"year": 1840, "artist": "Ada Impasto"},
+    ".": {},
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +55,20 @@ def host() -> Iterator[Host]:
 
 
 @pytest.fixture(scope="module")
-def address(model: EmbeddingModel, small: str, cache: Path) -> Iterator[str]:
-    """A service that is ready, on loopback."""
+def address(model: EmbeddingModel, small: str, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service that is ready, on loopback, with an index of the pictures."""
     port = unused_port()
+    index_url = f"faiss://{tmp_path_factory.mktemp('index')}"
+    with closing(opened(index_url)) as store:
+        vectors = model.embed_images(PICTURES)
+        store.upsert([Item(*each) for each in zip(ITEMS, vectors, ITEMS.values(), strict=True)], model.space)
     settings = Settings.load(
         auth_token=[TOKEN],
         model_name=small,
         model_cache_dir=cache,
         precision="float32",
         allow_private_networks=True,
+        index_url=index_url,
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("app.main.EmbeddingModel", lambda *_, **__: model)
@@ -203,3 +220,57 @@ def test_texts_and_images_together(
     assert len(found.texts) == len(texts)
     assert all(close(each, model.embed_texts([text])[0]) for each, text in zip(found.texts, texts, strict=True))
     assert [isinstance(each, Failure) for each in found.images] == [url == "/gone" for url in urls]
+
+
+def test_what_is_near_to_things_of_every_kind(
+    caller: Caller, address: str, model: EmbeddingModel, host: Host, tmp_path: Path
+) -> None:
+    path = tmp_path / "artwork"
+    path.write_bytes(as_png(PICTURES[0]))
+    vector = [3 * float(number) for number in model.embed_images(PICTURES[:1])[0]]
+    queries = [Query(image=host.url("/0")), Query(image=path), Query(embedding=vector, weight=2)]
+
+    searched = caller.together(address, *[("search", query) for query in (*queries, queries, Query(id=".."), "a sea")])
+
+    assert [each.results[0].id for each in searched[:4]] == [".."] * 4
+    assert all(each.results[0].score == pytest.approx(1, abs=1e-4) for each in searched[:4])
+    assert {hit.id: hit.metadata for hit in searched[4].results} == {name: ITEMS[name] for name in ("a/../b?c%2F", ".")}
+    assert {(each.space, len(each.results)) for each in (*searched[:4], searched[5])} == {(model.space, 3)}
+
+
+def test_a_search_that_is_bounded(address: str) -> None:
+    with Client(address, TOKEN) as client:
+        found = client.search("a sea", k=2, min_score=-1, filter={"year": {"gte": 1841}, "artist": "Ada Impasto"})
+        passed_over = client.search("a sea", offset=1)
+
+    assert found.results == []
+    assert len(passed_over.results) == 2
+
+
+def test_the_index(caller: Caller, address: str, model: EmbeddingModel) -> None:
+    found = caller.call(address, "index")
+
+    assert (found.count, found.space, found.dimensions, found.kind) == (3, model.space, 64, "faiss")
+    assert found.fields == {
+        "artist": FieldInfo(values=[ValueCount(value="Ada Impasto", count=1)], distinct=1, lowest=None, highest=None),
+        "year": FieldInfo(
+            values=[ValueCount(value=1840, count=1), ValueCount(value=1842, count=1)],
+            distinct=2,
+            lowest=1840,
+            highest=1842,
+        ),
+    }
+
+
+def test_items_whatever_their_ids(caller: Caller, address: str) -> None:
+    expected = [IndexItem(id=name, metadata=metadata) for name, metadata in ITEMS.items()]
+
+    *alone, together = caller.together(address, *[("item", name) for name in ITEMS], ("items",))
+
+    assert alone == expected
+    assert sorted(together, key=lambda each: list(ITEMS).index(each.id)) == expected
+
+
+def test_an_item_that_is_not_there(caller: Caller, address: str) -> None:
+    with pytest.raises(ServiceError, match="404 item_not_found"):
+        caller.call(address, "item", "gone")

@@ -42,7 +42,7 @@ def test_the_public_names_are_these() -> None:
     assert tate_embeddings_client.__all__ == sorted(tate_embeddings_client.__all__)
     assert all(hasattr(tate_embeddings_client, name) for name in tate_embeddings_client.__all__)
     assert set(re.findall(r"from tate_embeddings_client import (.*)", README)) == {
-        "AsyncClient", "Client, EmbeddingsError", "Client, Failure",
+        "AsyncClient", "Client, EmbeddingsError", "Client, Failure", "Client, Query",
     }  # fmt: skip
 
 

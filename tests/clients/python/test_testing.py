@@ -13,7 +13,18 @@ from app.errors import ServiceError as ServersError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tate_embeddings_client import AsyncClient, AuthenticationError, Client, Failure, ServiceError, Timeout
+from tate_embeddings_client import (
+    AsyncClient,
+    AuthenticationError,
+    Client,
+    Failure,
+    FieldInfo,
+    IndexItem,
+    Query,
+    ServiceError,
+    Timeout,
+    ValueCount,
+)
 from tate_embeddings_client.errors import RETRYABLE_CODES, RETRYABLE_STATUSES
 from tate_embeddings_client.testing import STATUSES, AsyncFakeClient, Call, FakeClient
 
@@ -106,10 +117,129 @@ def test_a_blank_text_fails_as_in_the_service(fake: Faking, method: str) -> None
         fake(method, " " if method == "embed_text" else ["a sea", " "])
 
 
-@pytest.mark.parametrize(("method", "argument"), [("embed_texts", "a sea"), ("embed_images", URL), ("embed_image", 7)])
+@pytest.mark.parametrize(
+    ("method", "argument"),
+    [("embed_texts", "a sea"), ("embed_images", URL), ("embed_image", 7), ("search", 7), ("item", 7)],
+)
 def test_what_a_client_refuses_a_fake_refuses(fake: Faking, method: str, argument: Any) -> None:
     with pytest.raises(TypeError):
         fake(method, argument)
+
+
+ITEMS: dict[str, dict[str, Any]] = {
+    "calm": {"title": "A calm sea", "year": 1842, "tags": ["sea", "sea", 1]},
+    "storm": {"title": "Snow Storm", "year": 1840.5, "tags": ["sea", "storm", True]},
+    "rain": {"title": "Rain", "place": {"city": "London"}},
+}
+
+
+def found(client: FakeClient, query: Any, **options: Any) -> list[str]:
+    return [hit.id for hit in client.search(query, **options).results]
+
+
+def test_what_a_fake_holds_is_found_by_its_id_as_a_text(fake: Faking) -> None:
+    results = fake("search", "storm", items=ITEMS)
+
+    assert (results.results[0].id, results.results[0].metadata) == ("storm", ITEMS["storm"])
+    assert results.results[0].score == pytest.approx(1)
+    assert [hit.score for hit in results.results] == sorted((hit.score for hit in results.results), reverse=True)
+    assert (results.space, results.truncated) == ("fake", False)
+
+
+def test_a_fake_searches_by_images_items_and_vectors_too(tmp_path: Path) -> None:
+    client, path = FakeClient(dimensions=64, items=ITEMS), tmp_path / "artwork.png"
+    path.write_bytes(b"storm")
+    vector = [3 * number for number in client.embed_text("storm").vector]
+
+    queries = [Query(image=path), Query(image=b"storm"), Query(image="storm"), Query(embedding=vector)]
+
+    assert [found(client, query, k=1) for query in queries] == [["storm"]] * 4
+    assert set(found(client, Query(id="storm"))) == {"calm", "rain"}
+    assert found(client, [Query(text="storm"), Query(text="rain", weight=-1)])[::2] == ["storm", "rain"]
+
+
+def test_a_fake_gives_as_many_as_are_asked_for() -> None:
+    client = FakeClient(items=ITEMS)
+    ranked = found(client, "storm")
+
+    assert found(client, "storm", k=1, offset=1) == ranked[1:2]
+    assert found(client, "storm", min_score=0.9) == ["storm"]
+
+
+@pytest.mark.parametrize(
+    ("where", "ids"),
+    [
+        ({"year": 1842}, {"calm"}),
+        ({"year": [1842, 1840.5]}, {"calm", "storm"}),
+        ({"year": "1842"}, set()),
+        ({"year": {"gte": 1841}}, {"calm"}),
+        ({"year": {"gte": 1800, "lte": 1841}}, {"storm"}),
+        ({"year": {"lte": "1900"}}, set()),
+        ({"tags": "sea"}, {"calm", "storm"}),
+        ({"tags": 1}, {"calm"}),
+        ({"tags": True}, {"storm"}),
+        ({"tags": "sea", "title": {"gte": "B"}}, {"storm"}),
+        ({"place": "London"}, set()),
+        ({}, {"calm", "storm", "rain"}),
+    ],
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),
+)
+def test_a_fake_filters_as_the_service_does(where: dict[str, Any], ids: set[str]) -> None:
+    assert set(found(FakeClient(items=ITEMS), "a sea", filter=where)) == ids
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "status"),
+    [
+        (" ", "invalid_request", 422),
+        ([], "invalid_request", 422),
+        ([Query(text="a sea"), Query(text="a sea", weight=-1)], "invalid_request", 422),
+        (Query(embedding=[0.0] * 512), "invalid_request", 422),
+        (Query(embedding=[1.0]), "space_mismatch", 409),
+        (Query(id="gone"), "item_not_found", 404),
+        (Query(id="calm"), "index_unavailable", 503),
+        (Query(image=GONE), "image_host_failed", 502),
+    ],
+    ids=str,
+)
+def test_searches_fail_as_in_the_service_or_as_they_are_told_to(
+    fake: Faking, query: Any, code: str, status: int
+) -> None:
+    failures = {"calm": "index_unavailable", GONE: "image_host_failed"}
+
+    with pytest.raises(ServiceError) as failed:
+        fake("search", query, items=ITEMS, failures=failures)
+
+    assert (failed.value.code, failed.value.status) == (code, status)
+
+
+def test_items_of_a_fake_are_looked_up(fake: Faking) -> None:
+    assert fake("item", "storm", items=ITEMS) == IndexItem(id="storm", metadata=ITEMS["storm"])
+    assert [item.id for item in fake("items", 2, items=ITEMS)] == ["calm", "storm"]
+    with pytest.raises(ServiceError, match="404 item_not_found"):
+        fake("item", "gone", items=ITEMS)
+
+
+def test_the_index_of_a_fake_says_what_it_holds(fake: Faking) -> None:
+    index = fake("index", items=ITEMS)
+
+    assert (index.count, index.space, index.dimensions) == (3, "fake", 512)
+    assert set(index.fields) == {"title", "year", "tags"}
+    assert index.fields["year"] == FieldInfo(
+        values=[ValueCount(value=1840.5, count=1), ValueCount(value=1842, count=1)],
+        distinct=2,
+        lowest=1840.5,
+        highest=1842,
+    )
+    assert index.fields["tags"].values[0] == ValueCount(value="sea", count=2)
+    assert (index.fields["tags"].distinct, index.fields["title"].lowest) == (4, None)
+
+
+def test_a_fake_without_items_has_an_empty_index(fake: Faking) -> None:
+    index = fake("index")
+
+    assert (index.count, index.space, index.dimensions, index.fields) == (0, None, None, {})
+    assert fake("search", "a sea").results == fake("items") == []
 
 
 def test_calls_are_remembered() -> None:
@@ -118,6 +248,9 @@ def test_calls_are_remembered() -> None:
     client.embed_text("a sea")
     client.embed_images([URL])
     client.embed_mixed(["a sea"], [URL])
+    client.search("a sea")
+    client.index()
+    client.items()
     assert client.health().space == client.space == twin.space == "fake"
     asyncio.run(twin.embed_text("a sea"))
 
@@ -125,6 +258,9 @@ def test_calls_are_remembered() -> None:
         Call("embed_text", ("a sea",)),
         Call("embed_images", ([URL],)),
         Call("embed_mixed", (["a sea"], [URL])),
+        Call("search", ("a sea",)),
+        Call("index"),
+        Call("items", (50,)),
         Call("health"),
     ]
     assert twin.calls == client.calls[:1]
@@ -137,9 +273,7 @@ def kinds(base: type[ServersError]) -> list[type[ServersError]]:
 
 @pytest.mark.parametrize("kind", kinds(ServersError), ids=lambda kind: kind.__name__)
 def test_the_client_knows_every_failure_of_the_service(kind: type[ServersError]) -> None:
-    # Whoever has hung up gets to see nothing, and the client asks nothing of an index.
-    elsewhere = ("not_found", "model_not_found", "method_not_allowed", "hung_up")
-    of_indexes = ("item_not_found", "space_mismatch", "index_unavailable")
-    if kind.code not in (*elsewhere, *of_indexes) and kind.status != 400:
+    elsewhere = ("not_found", "model_not_found", "method_not_allowed", "hung_up")  # whoever has hung up sees nothing
+    if kind.code not in elsewhere and kind.status != 400:
         assert STATUSES.get(kind.code, 422) == kind.status
     assert (kind.code in RETRYABLE_CODES) == (kind.status in RETRYABLE_STATUSES)
