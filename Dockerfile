@@ -42,7 +42,9 @@ RUN mkdir -p /models; [ -n "$HF_ENDPOINT" ] || unset HF_ENDPOINT; tate-embedding
 
 
 FROM base AS runtime
-RUN useradd --uid 10001 --user-group --create-home service
+# A volume that is mounted there for the first time belongs to whom the folder does.
+RUN useradd --uid 10001 --user-group --create-home service \
+    && install --directory --owner=10001 --group=10001 /data/images /data/artifacts /data/thumbnails
 ARG MODEL_NAME
 ARG PRETRAINED
 ENV MODEL_NAME=$MODEL_NAME PRETRAINED=$PRETRAINED

@@ -4,17 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
 
-# How images begin, for a name that people and programs can do something with. What it really is, a decoder finds out.
-BEGINNINGS = {
-    b"\xff\xd8\xff": ".jpg",
-    b"\x89PNG": ".png",
-    b"GIF8": ".gif",
-    b"BM": ".bmp",
-    b"II*\0": ".tif",
-    b"MM\0*": ".tif",
-}
-# Of these the first bytes are a size.
-BRANDS = {b"WEBP": ".webp", b"avif": ".avif", b"avis": ".avif"}
+from app.images.kinds import suffix
 
 
 def keep(folder: Path, data: bytes) -> tuple[str, str]:
@@ -27,7 +17,7 @@ def keep(folder: Path, data: bytes) -> tuple[str, str]:
         OSError: it can't be written.
     """
     digest = sha256(data).hexdigest()
-    path = f"{digest[:2]}/{digest}{_suffix(data)}"
+    path = f"{digest[:2]}/{digest}{suffix(data)}"
     file = folder / path
     if not is_kept(folder, path, len(data)):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -55,10 +45,3 @@ def forget_others(folder: Path, kept: set[str]) -> int:
     for file in others:
         file.unlink(missing_ok=True)
     return len(others)
-
-
-def _suffix(data: bytes) -> str:
-    for beginning, suffix in BEGINNINGS.items():
-        if data.startswith(beginning):
-            return suffix
-    return BRANDS.get(data[8:12], "")

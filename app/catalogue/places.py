@@ -8,8 +8,7 @@
       failures.jsonl            pictures that have no row, and why
       embedding_manifest.jsonl  a line for each change of the rows: by which model, in which space
       faiss.index, items-…      what is searched, unless INDEX_URL says otherwise
-      catalogue.prom            what the last command came to, for Prometheus
-      heartbeat.json            what a command that runs is at
+      catalogue-….prom          what the last run of a command came to, or is at, for Prometheus
 
 The first two may lie apart from the others: who embeds needs only to read them.
 """

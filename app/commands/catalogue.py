@@ -5,10 +5,11 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from app import __version__
@@ -16,17 +17,18 @@ from app.catalogue.downloads import Downloaded, Policy, download, due
 from app.catalogue.embedding import Model, embed
 from app.catalogue.files import uncollected
 from app.catalogue.indexing import index
-from app.catalogue.lists import List, read
+from app.catalogue.lists import STDIN, List, read
 from app.catalogue.manifest import Manifest
 from app.catalogue.on_ray import OnRay
 from app.catalogue.places import Places, written_by_us
 from app.catalogue.progress import Progress
 from app.catalogue.pruning import prune_images, prune_rows
 from app.catalogue.rows import Rows, finish
-from app.catalogue.runs import Run
-from app.commands.catalogue_arguments import RAY
+from app.catalogue.runs import Run, trouble
+from app.commands.catalogue_arguments import DOWNLOAD, EMBED, INDEX, RAY, RUN
 from app.commands.pictures import Here, There
 from app.commands.remote import RemoteService
+from app.commands.rounds import Say, rounds
 from app.config import Settings
 from app.errors import CatalogueUnusable, ServiceError
 from app.images.fetch import MAX_CONNECTIONS, Fetcher
@@ -38,16 +40,15 @@ try:  # with which a download takes less of the processor
 except ImportError:
     from asyncio import new_event_loop
 
-Say = Callable[[str], None]
-
-DOWNLOAD, EMBED, INDEX, RUN = "download", "embed", "index", "run"
 STAGES = {DOWNLOAD: (DOWNLOAD,), EMBED: (EMBED,), INDEX: (INDEX,), RUN: (DOWNLOAD, EMBED, INDEX)}
 # Of lines that give no row so many are shown.
 SHOWN_REJECTED = 10
 
 
 def catalogue(settings: Settings, options: argparse.Namespace, token: str, say: Say) -> bool:
-    """Take the stages that a command stands for; whether all went well.
+    """Take the stages that a command stands for, once or again and again; whether all went well.
+
+    Again and again is until SIGTERM, which is nobody's failure.
 
     Args:
         settings: as everywhere.
@@ -58,19 +59,25 @@ def catalogue(settings: Settings, options: argparse.Namespace, token: str, say: 
     Raises:
         StartError: it can't go on; what was done stays done.
     """
-    places = Places.of(options.dir, options.images_dir, options.output_dir, options.manifest_path)
-    with uncollected():
-        listed = read(options.list, options.shard)
-    stages = STAGES[options.stage]
+    if options.every is None:
+        return _once(settings, options, token, say)
+    if options.list == STDIN:
+        raise CatalogueUnusable("standard input can be read only once: with --every the list has to be a file")
+    rounds(lambda news: _once(settings, options, token, news), options.every, say)
+    return True
+
+
+def _once(settings: Settings, options: argparse.Namespace, token: str, say: Say) -> bool:
+    places = _places(options)
+    stages = tuple(stage for stage in STAGES[options.stage] if stage != options.without)
     with ExitStack() as held:
-        folder = places.manifest.parent
         if DOWNLOAD in stages:
-            held.enter_context(written_by_us(folder, "manifest"))
+            held.enter_context(written_by_us(places.manifest.parent, "manifest"))
         if stages != (DOWNLOAD,):
-            folder = places.output
-            held.enter_context(written_by_us(folder, "rows"))
-        run = held.enter_context(Run(options.stage, folder))
+            held.enter_context(written_by_us(places.output, "rows"))
+        run = held.enter_context(Run(options.stage, _figures(places, options.stage), options.every))
         with uncollected():
+            listed = read(options.list, options.shard)
             manifest = Manifest(places.manifest)
         job = _Job(settings, options, token, say, places, listed, manifest, run)
         well = [job.list(), *(getattr(job, stage)() for stage in stages)]
@@ -80,8 +87,12 @@ def catalogue(settings: Settings, options: argparse.Namespace, token: str, say: 
 
 
 def status(settings: Settings, options: argparse.Namespace, say: Say) -> bool:
-    """Say how a catalogue is."""
-    places = Places.of(options.dir, options.images_dir, options.output_dir, options.manifest_path)
+    """Say how a catalogue is, or how a command is that works on it; whether that is well."""
+    places = _places(options)
+    if options.healthy:
+        wrong = trouble(options.healthy, _figures(places, options.healthy), time.time())
+        say(f"{options.healthy}: {wrong or 'healthy'}")
+        return wrong is None
     manifest, rows = Manifest(places.manifest), Rows.read(places.output)
     if options.list:
         listed = read(options.list, options.shard)
@@ -192,7 +203,7 @@ class _Job:
             done = index(rows, store, prune=prune, rebuild=self.options.rebuild, told=progress)
         if prune:
             prune_rows(rows, self.places, self.run.id)
-        if prune and self.options.stage == RUN:
+        if prune and self.options.stage == RUN and not self.options.without:
             prune_images(
                 {row.url for row in self.listed.rows}, self.manifest, Rows.read(self.places.output), self.places
             )
@@ -218,6 +229,15 @@ class _Job:
             yield progress
         finally:
             progress.end()
+
+
+def _places(options: argparse.Namespace) -> Places:
+    return Places.of(options.dir, options.images_dir, options.output_dir, options.manifest_path)
+
+
+def _figures(places: Places, command: str) -> Path:
+    """Where a command leaves its figures, which is where it writes."""
+    return places.manifest.parent if command == DOWNLOAD else places.output
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from app.catalogue.lists import STDIN, Shard
 
+DOWNLOAD, EMBED, INDEX, RUN, STATUS = "download", "embed", "index", "run", "status"
 # The `--runner` that isn't this process.
 RAY = "ray"
 
@@ -19,17 +20,17 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", run: Ca
     )
     stages = cataloguing.add_subparsers(required=True, metavar="STAGE", dest="stage")
     meanings = {
-        "download": "fetch the images of a list: those that are new or may have changed",
-        "embed": "compute the vectors of images that are new or have changed",
-        "index": "bring the index in INDEX_URL, or else the one in DIR, to what was embedded",
-        "run": "download, embed and index",
-        "status": "say how a catalogue is",
+        DOWNLOAD: "fetch the images of a list: those that are new or may have changed",
+        EMBED: "compute the vectors of images that are new or have changed",
+        INDEX: "bring the index in INDEX_URL, or else the one in DIR, to what was embedded",
+        RUN: "download, embed and index",
+        STATUS: "say how a catalogue is",
     }
     for stage, meaning in meanings.items():
         parser = stages.add_parser(stage, help=meaning, description=f"{meaning.capitalize()}.")
         parser.add_argument(
             "list",
-            nargs="?" if stage == "status" else None,
+            nargs="?" if stage == STATUS else None,
             metavar="LIST",
             help=f"a URL per line, or *.csv, *.jsonl, *.parquet with url, id and what else; {STDIN}: standard input",
         )
@@ -41,14 +42,25 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", run: Ca
         parser.add_argument("--manifest-path", type=Path, metavar="FILE", help="where the manifest lies, if elsewhere")
         parser.add_argument("--shard", type=_shard, metavar="I/N", help="only the Ith of N parts of the list")
         parser.set_defaults(run=run, log_level="WARNING" if sys.stderr.isatty() else None)
-        parser.set_defaults(service=None, token=None, prune=False, rebuild=False)
-        if stage in ("download", "run"):
+        parser.set_defaults(service=None, token=None, prune=False, rebuild=False, without=None)
+        if stage == STATUS:
+            parser.add_argument(
+                "--healthy", choices=(DOWNLOAD, EMBED, INDEX, RUN),
+                help="only whether the last run of that command is at work, or went through and isn't overdue",
+            )  # fmt: skip
+        else:
+            parser.add_argument(
+                "--every", type=_span, metavar="TIME", help="do it again so long after each run, until a signal ends it"
+            )
+        if stage == RUN:
+            parser.add_argument("--without", choices=(DOWNLOAD,), help="leave a stage to another command")
+        if stage in (DOWNLOAD, RUN):
             parser.add_argument(
                 "--max-age", type=_span, default=_span("7d"), metavar="AGE",
                 help="what was asked for within it isn't asked for again, such as 12h; the default is 7d",
             )  # fmt: skip
             parser.add_argument("--retry-dead", action="store_true", help="ask again for what failed for good")
-        if stage in ("embed", "run"):
+        if stage in (EMBED, RUN):
             computing = parser.add_mutually_exclusive_group()
             computing.add_argument("--service", metavar="URL", help="let a running service compute, not this machine")
             computing.add_argument(
@@ -56,7 +68,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", run: Ca
                 help=f"{RAY}: let the cluster of RAY_ADDRESS compute, or else a Ray of this machine's own",
             )  # fmt: skip
             parser.add_argument("--token", help="a token of the service; the default is the first of AUTH_TOKEN")
-        if stage in ("index", "run"):
+        if stage in (INDEX, RUN):
             parser.add_argument("--prune", action="store_true", help="remove what is gone from the list")
             parser.add_argument("--rebuild", action="store_true", help="make the index anew, for another model")
 

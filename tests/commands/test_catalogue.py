@@ -3,9 +3,12 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +186,102 @@ def test_parts_of_a_list_make_up_the_whole(tmp_path: Path, artworks: Path) -> No
 
     found = ids(tmp_path / "part-1") + ids(tmp_path / "part-2") if (tmp_path / "part-1").exists() else []
     assert sorted(found) == ["work-0", "work-1", "work-2"]
+
+
+def test_a_stage_can_be_left_to_another_command(tmp_path: Path, artworks: Path, host: Host) -> None:
+    apart = ["--dir", "catalogue", "--images-dir", "images"]
+    assert run("run", artworks, *apart, "--without", "download") == 1, "there are no images yet"
+    assert host.asked == []
+    run("download", artworks, *apart)
+
+    with written_by_us(tmp_path / "catalogue", "manifest"):
+        assert run("run", artworks, *apart, "--without", "download") == 0
+
+    assert ids(tmp_path / "catalogue") == ["work-0", "work-1", "work-2"]
+
+
+def test_pruning_leaves_to_the_other_command_what_that_one_writes(tmp_path: Path, artworks: Path) -> None:
+    run("run", artworks, "--dir", "catalogue")
+    artworks.write_text("".join(artworks.read_text().splitlines(keepends=True)[:2]))
+    folder = tmp_path / "catalogue"
+
+    assert run("run", artworks, "--dir", "catalogue", "--without", "download", "--prune") == 0
+
+    assert ids(folder) == ["work-0", "work-1"]
+    assert len((folder / "manifest.jsonl").read_text().splitlines()) == 3
+    assert len([file for file in (folder / "images").rglob("*") if file.is_file()]) == 3
+
+
+def test_it_can_be_done_again_and_again(
+    tmp_path: Path, artworks: Path, host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def next_day(seconds: float) -> None:
+        assert seconds == 24 * 3600
+        if "/3.png" in artworks.read_text():
+            signal.raise_signal(signal.SIGTERM)
+        with artworks.open("a") as file:
+            file.write(json.dumps({"id": "work-3", "url": host.url("/3.png")}) + "\n")
+
+    monkeypatch.setattr("app.commands.rounds.wait", next_day)
+
+    assert run("run", artworks, "--dir", "catalogue", "--every", "1d") == 0
+
+    assert ids(tmp_path / "catalogue") == [f"work-{number}" for number in range(4)]
+    assert "download: 1 of 4 URLs asked for" in capsys.readouterr().out
+    assert run("status", "--dir", "catalogue", "--healthy", "run") == 0
+
+
+def test_what_fails_does_not_end_it(
+    tmp_path: Path, host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "artworks.txt").write_text(host.url("/broken.png"))
+    monkeypatch.setattr("app.commands.rounds.wait", lambda _: signal.raise_signal(signal.SIGTERM))
+
+    assert run("run", "artworks.txt", "--dir", "catalogue", "--every", "1h") == 0
+
+    assert "1 not_an_image" in capsys.readouterr().out
+    assert run("status", "--dir", "catalogue", "--healthy", "run") == 0
+
+
+def test_a_list_that_is_not_there_ends_it_at_once_and_is_seen_by_health_checks(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("download", "no-such-list.csv", "--dir", "catalogue", "--every", "1h") == 1
+    assert "no-such-list.csv" in capsys.readouterr().err
+
+    assert run("status", "--dir", "catalogue", "--healthy", "download") == 1
+    assert capsys.readouterr().out == "download: its last run was broken off\n"
+
+
+def test_a_list_from_standard_input_is_taken_only_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("download", "-", "--dir", "catalogue", "--every", "1h") == 1
+
+    assert "--every" in capsys.readouterr().err
+
+
+def test_sigterm_ends_it_at_once_wherever_it_is(tmp_path: Path, artworks: Path, host: Host) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def silent(_: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        answer.wait(60)
+
+    host.answers["/2.png"] = silent
+    words = ["catalogue", "run", str(artworks), "--dir", str(tmp_path / "c"), "--every", "1h"]
+    command = [sys.executable, "-m", "app.cli", *words]
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ, text=True, stderr=subprocess.PIPE)
+    try:
+        assert asked.wait(60)
+        process.terminate()
+        _, log = process.communicate(timeout=10)
+    finally:
+        process.kill()
+        answer.set()
+
+    assert (process.returncode, log) == (0, "")
+    host.answers["/2.png"] = content(picture(2))
+    assert run("run", artworks, "--dir", tmp_path / "c") == 0
+    assert ids(tmp_path / "c") == ["work-0", "work-1", "work-2"]
 
 
 def test_a_run_leaves_its_figures_for_prometheus(tmp_path: Path, artworks: Path) -> None:

@@ -92,7 +92,7 @@ def test_an_index_stays_as_it_is(live: Live) -> None:
 
 
 def _without_search(answer: Exchanged) -> None:
-    if answer.path.startswith(("/search", "/ingest", "/items/")):
+    if answer.path.startswith(("/search", "/ingest", "/items", "/index")):
         answer.status, answer.body = 404, {"detail": "There is no such route.", "code": "not_found"}
 
 
@@ -104,7 +104,7 @@ def test_an_instance_without_an_index_is_not_asked_to_search(live: Live) -> None
 
 
 def _of_administrators(answer: Exchanged) -> None:
-    if answer.path.startswith(("/ingest", "/items/")):
+    if answer.path == "/ingest" or answer.method == "DELETE":
         answer.status, answer.body = 401, {"detail": "A valid bearer token is needed.", "code": "unauthorized"}
         answer.headers["www-authenticate"] = "Bearer"
 
@@ -281,6 +281,28 @@ def _deleted(answer: Exchanged) -> None:
         answer.body["deleted"] = 1
 
 
+def _rarest_first(body: Any) -> None:
+    for field in body["fields"].values():
+        field["values"] = [{"value": 7, "count": 0}, *field["values"]]
+
+
+def _of_no_space(body: Any) -> None:
+    body["space"] = None
+
+
+def _another_model(body: Any) -> None:
+    body["model"] = "another"
+
+
+def _too_many(body: Any) -> None:
+    body["items"] = [{"id": str(number), "metadata": {}} for number in range(4)]
+
+
+def _bare(body: Any) -> None:
+    for item in body["items"]:
+        item["metadata"] = None
+
+
 def _everything_alike() -> Spoil:
     kept: list[Any] = []
 
@@ -328,6 +350,11 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     "an item twice": (_in("/search", _twice), "or one of them twice"),
     "a cosine beyond 1": (_in("/search", _beyond_1), "scores are [2, 2]"),
     "an item without metadata": (_in("/search", _without_metadata), "an item without metadata"),
+    "an index that tells of another model": (_in("/index", _another_model), "model is 'another' instead of"),
+    "an index of no space": (_in("/index", _of_no_space), "without a space or dimensions"),
+    "the rarest value first": (_in("/index", _rarest_first), "of the field 'number' there are"),
+    "more items than are wanted": (_in("/items", _too_many), "more than 3 items"),
+    "an item that is bare": (_in("/items", _bare), "an item without metadata"),
     "all put in": (_in("/ingest", _all_ingested), "ingested is 3 instead of 0"),
     "something taken out": (_deleted, "deleted is 1 instead of 0"),
 }
