@@ -31,6 +31,7 @@ from app.demo.gallery import ARTWORKS, hang
 from app.embeddings.engines.choice import choose
 from app.embeddings.model import prepare
 from app.errors import StartError
+from app.gallery import service as gallery
 from app.main import create_app
 from app.resources import gpus
 from app.serving.processes import Processes, count
@@ -75,6 +76,11 @@ def _parser() -> argparse.ArgumentParser:
     demonstrating.add_argument("--artworks", type=_positive, default=ARTWORKS, metavar="N", help="how many to paint")
     demonstrating.add_argument("--dir", type=Path, help="where the gallery lies; the default is in MODEL_CACHE_DIR")
     demonstrating.set_defaults(run=_demo)
+    showing = commands.add_parser(
+        "gallery", help="the page where people search, alone, before a running service", description=_gallery.__doc__
+    )
+    showing.add_argument("--api", metavar="URL", help="the service; the default is VECTOR_API_URL")
+    showing.set_defaults(run=_gallery)
     search_arguments.add(commands, _search)
     embedding = commands.add_parser("embed", help="texts, image files and URLs to vectors", description=_embed.__doc__)
     embedding.add_argument("items", nargs="*", metavar="ITEM", help="an image file, a folder of images, or a URL")
@@ -156,6 +162,12 @@ def _demo(_: Settings, options: argparse.Namespace) -> int:
     searching = shlex.join([sys.argv[0], "search", "a lighthouse", "--dir", str(folder)])
     print(demo.instructions(settings, folder, searching), flush=True)
     _run(settings, lambda app: demo.with_pictures(app, folder))
+    return 0
+
+
+def _gallery(settings: Settings, options: argparse.Namespace) -> int:
+    """Serve the page where people search on HOST:PORT, before a running service that has an index."""
+    gallery.serve(settings, options.api or settings.vector_api_url)
     return 0
 
 

@@ -165,8 +165,37 @@ class Settings(BaseSettings):
 
     # Search
     index_url: str = Field(default="", repr=False, examples=["faiss:///var/lib/tate-embeddings/catalogue"])
-    """where vectors are searched, which opens `/search`, `/ingest` and `/items/…`. Empty: search is off.
+    """where vectors are searched, which opens `/search`, `/ingest`, `/items` and `/index`. Empty: search is off.
     [What can stand here](#indexes)"""
+
+    # The page
+    gallery_access: Literal["password", "public"] = Field(default="password", examples=["password", "public"])
+    """who sees the page at `/gallery`, which is there where `INDEX_URL` is set: who knows `GALLERY_PASSWORD` (without
+    one the page is off), or everybody: `public`"""
+    gallery_password: str = Field(default="", repr=False, examples=["<the output of: openssl rand -hex 12>"])
+    """what visitors enter. A change of it, and one of `AUTH_TOKEN`, lets nobody in who had entered it before"""
+    gallery_title: str = Field(default="Search the collection", min_length=1, examples=["The museum's paintings"])
+    """what stands above the page"""
+    gallery_examples: CommaSeparated = Field(
+        default=("a stormy sea at night", "flowers in a vase", "a portrait of a woman", "snow on mountains"),
+        examples=["a stormy sea at night,flowers in a vase"],
+    )
+    """comma-separated queries that the first screen proposes"""
+    gallery_pictures_dir: Path | None = Field(default=None, examples=["/var/lib/tate-embeddings/catalogue/images"])
+    """where the catalogue's images lie, of which the page shows thumbnails. Unset: the folder of a `faiss:` index, in
+    which they lie by default; what isn't there is fetched from its URL"""
+    gallery_cache_dir: Path = Field(
+        default_factory=lambda: user_cache_path("tate-embeddings") / "thumbnails",
+        examples=["/var/cache/tate-embeddings/thumbnails"],
+    )
+    """where thumbnails are kept"""
+    gallery_cache_bytes: int = Field(default=1024 * MIB, ge=0, examples=["1073741824"])
+    """how much room they may take; then those go that nobody has asked for in the longest time"""
+    gallery_hotlink: bool = Field(default=False, examples=["false"])
+    """`true` lets visitors' browsers load pictures from where they are, which tells those hosts who visits; `false`:
+    they get thumbnails from here and nothing else"""
+    vector_api_url: str = Field(default="", examples=["http://vector_api:8000"])
+    """the service that `tate-embeddings gallery`, the page alone, asks with the first `AUTH_TOKEN`"""
 
     # What can be seen of it
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(default="INFO", examples=["INFO"])
@@ -178,7 +207,10 @@ class Settings(BaseSettings):
     docs_enabled: bool = Field(default=True, examples=["true"])
     """`/docs`, `/redoc`, `/openapi.json`"""
 
-    @field_validator("auth_token", "admin_token", "metrics_token", "allowed_image_hosts", "cors_origins", mode="before")
+    @field_validator(
+        "auth_token", "admin_token", "metrics_token", "allowed_image_hosts", "cors_origins", "gallery_examples",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -218,7 +250,9 @@ class Settings(BaseSettings):
             raise PydanticCustomError("rate", "it would let no request through")
         return RateLimit(limit.amount, limit.get_expiry())
 
-    @field_validator("workers", "engine", "device", "precision", "decoding", "log_format", mode="before")
+    @field_validator(
+        "workers", "engine", "device", "precision", "decoding", "log_format", "gallery_access", mode="before"
+    )
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.strip().lower() if isinstance(value, str) else value
@@ -250,6 +284,11 @@ class Settings(BaseSettings):
                 },
             )
         return self
+
+    @property
+    def has_gallery(self) -> bool:
+        """Whether the page is on, where there is something to search."""
+        return self.gallery_access == "public" or bool(self.gallery_password)
 
     @property
     def demonstration(self) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
+from starlette.routing import BaseRoute
 
 from app import __version__
 from app.api import embed, errors, index, ingest, lists, metrics, openai, openapi, pages, search, status
@@ -26,11 +27,15 @@ from app.embeddings import EmbeddingModel
 from app.embeddings.engines.choice import choose
 from app.embeddings.model import prepare
 from app.errors import StartError
+from app.gallery.here import Here
+from app.gallery.originals import Originals
+from app.gallery.pages import Pages
+from app.gallery.thumbnails import Thumbnails
 from app.images.budget import ByteBudget
 from app.images.decoders import Decoders
 from app.images.fetch import MAX_CONNECTIONS, Fetcher
 from app.resources import cores
-from app.search.opening import opened
+from app.search.opening import folder_of, opened
 from app.search.searcher import Searcher
 from app.serving import Embedder, Pictures
 from app.telemetry import logs
@@ -120,7 +125,8 @@ def create_app(settings: Settings, *, device_index: int = 0, threads: int | None
     app.state.rates = Rates(settings.rate_limit, workers) if settings.rate_limit else None
     image_bytes = ByteBudget(max(LARGE_IMAGES * settings.max_image_bytes, settings.max_body_bytes))
     pictures = Pictures(embedder, fetcher, decoders, image_bytes, timeout_s=settings.request_timeout_s, **limits)
-    app.state.services = Services(settings, embedder, pictures, image_bytes, time.time(), searcher)
+    services = app.state.services = Services(settings, embedder, pictures, image_bytes, time.time(), searcher)
+    app.router.routes += _page(services, fetcher, decoders)
     errors.install(app)
     openapi.complete(app, with_index=searcher is not None)
     if settings.docs_enabled:
@@ -140,6 +146,20 @@ def _index(settings: Settings) -> Searcher | None:
     if not settings.index_url:
         return None
     return Searcher(opened(settings.index_url), most_waiting=settings.max_queue_items)
+
+
+def _page(services: Services, fetcher: Fetcher, decoders: Decoders) -> list[BaseRoute]:
+    """The routes of the page where people search, if there is something to search and somebody may."""
+    settings = services.settings
+    if not services.index:
+        return []
+    if not settings.has_gallery:
+        logger.info("the page at /gallery is off: neither GALLERY_PASSWORD nor GALLERY_ACCESS=public is set")
+        return []
+    folder = settings.gallery_pictures_dir or folder_of(settings.index_url)
+    originals = Originals(folder, settings.max_image_bytes)
+    thumbnails = Thumbnails(settings, originals, fetcher, decoders, services.image_bytes)
+    return Pages(settings, Here(services), thumbnails, originals, services.image_bytes).routes()
 
 
 @asynccontextmanager

@@ -11,7 +11,11 @@ from pydantic.fields import FieldInfo
 PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
 BEGIN, END = "<!-- Written by `make docs`. -->\n", "<!-- Up to here. -->\n"
 # What has no default that could be printed.
-IN_WORDS = {"auth_token": "required to serve", "model_cache_dir": "the user's cache folder"}
+IN_WORDS = {
+    "auth_token": "required to serve",
+    "model_cache_dir": "the user's cache folder",
+    "gallery_cache_dir": "`thumbnails` in the user's cache folder",
+}
 
 
 def main() -> None:
@@ -44,6 +48,8 @@ def shown(field: FieldInfo) -> str:
     default: Any = field.default
     if default in (None, (), ""):
         return "empty"
+    if isinstance(default, tuple):
+        return f"`{','.join(default)}`"
     if isinstance(default, bool):
         return f"`{default}`".lower()
     if isinstance(default, int) and default >= MIB and default % MIB == 0:

@@ -5,7 +5,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from app import __version__
 from app.api.openapi import operation_id
-from app.api.pages import DOCS
+from app.api.pages import DOCS, GALLERY
 from app.api.schemas import Alive, Banner, Health
 from app.api.services import FromApp
 from app.config import Settings
@@ -16,11 +16,12 @@ router = APIRouter(tags=["status"], generate_unique_id_function=operation_id)
 
 @router.get("/", response_model=Banner, responses={503: {"model": Banner, "description": "Not ready."}})
 async def banner(request: Request, services: FromApp) -> Response:
-    """Who answers here. A browser is sent on to the documentation."""
+    """Who answers here. A browser is sent on to the page where people search or, without one, to the documentation."""
     settings, embedder = services.settings, services.embedder
     docs = DOCS if settings.docs_enabled else None
-    if docs and "text/html" in request.headers.get("accept", ""):
-        return RedirectResponse(docs, 307)
+    page = GALLERY if services.index and settings.has_gallery else docs
+    if page and "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse(page, 307)
     model = embedder.loaded
     return JSONResponse(
         {

@@ -13,11 +13,16 @@ from app.search.opening import in_folder
 HOST = "127.0.0.1"
 FOLDER = "demo-gallery"
 SHOWN_AT = "artworks"
+TITLE = "The painted collection"
+EXAMPLES = ("a stormy sea at night", "a red still life", "mountains in winter", "a mosaic of a woman", "blue abstract")
 RESULTS = 3
 
 INSTRUCTIONS = """
   {artworks} generated artworks in {folder}
-  The service:  {url}/docs
+
+  Search them:  {url}
+
+  The API:      {url}/docs
   The token:    {token}
 
 In another terminal, find pictures by words, by other words, and by a picture:
@@ -48,6 +53,9 @@ def demonstrating(folder: Path | None = None) -> Settings:
         auth_token=("demonstration_token",),
         host=HOST,
         allow_private_networks=True,
+        gallery_access="public",
+        gallery_title=TITLE,
+        gallery_examples=EXAMPLES,
     )
     return settings.model_copy(update={"index_url": in_folder(folder or folder_of(settings))})
 

@@ -1,0 +1,11 @@
+"""The page where people search: HTML first, beside the API or alone before a remote one.
+
+pages.py        the routes: what is asked for, what is answered
+asking.py       what an address asks for, and the address that asks for it
+shown.py        what there is to show of an item; `facets.py`, what can be filtered by
+access.py       who may see it
+thumbnails.py   pictures made small, kept on disk
+collection.py   what the page needs to know of a collection: `here.py` asks this process, `there.py` a service
+service.py      the page alone
+templates/, static/
+"""
