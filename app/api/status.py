@@ -21,7 +21,7 @@ async def banner(request: Request, services: FromApp) -> Response:
     docs = DOCS if settings.docs_enabled else None
     page = GALLERY if services.index and settings.has_gallery else docs
     if page and "text/html" in request.headers.get("accept", ""):
-        return RedirectResponse(page, 307)
+        return RedirectResponse(request.scope.get("root_path", "").rstrip("/") + page, 307)
     model = embedder.loaded
     return JSONResponse(
         {

@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
 
+from anyio.to_thread import run_sync
+from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from app.config import Settings
+from app.errors import NotFound
 
 TEMPLATES, STATIC = Path(__file__).parent / "templates", Path(__file__).parent / "static"
 STATIC_FILES = {path.name for path in STATIC.iterdir()}
@@ -23,6 +27,8 @@ POLICY = (
 FROM_ANYWHERE = " https: http:"
 # A file by itself, opened in a tab.
 ALONE = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+FOR_GOOD = "max-age=31536000, immutable"
+FOR_A_MINUTE = "max-age=60"
 GUARDED = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -41,6 +47,7 @@ class Rendering:
             loader=FileSystemLoader(TEMPLATES),
             autoescape=True,
             undefined=StrictUndefined,
+            auto_reload=False,
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -62,3 +69,14 @@ def file(data: bytes, media_type: str, headers: Mapping[str, str]) -> Response:
 def version(name: str) -> str:
     """What stands for a static file as it is now, so that browsers can keep it for good."""
     return sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+
+
+async def static(request: Request) -> Response:
+    """A file of the page itself."""
+    path = STATIC / request.path_params["name"]
+    if path.name not in STATIC_FILES:
+        raise NotFound("There is no such file.")
+    media_type, _ = guess_type(path.name)
+    # While one release takes another's place, a page of the one may ask the other.
+    lasting = FOR_GOOD if request.query_params.get("v") == version(path.name) else FOR_A_MINUTE
+    return file(await run_sync(path.read_bytes), media_type or "text/plain", {"Cache-Control": f"public, {lasting}"})

@@ -1,5 +1,6 @@
 """The collection of a service somewhere else, asked by its Python client."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -27,6 +28,8 @@ from app.gallery.collection import About, Found, Item, Wish
 from app.search.fields import Common, Field
 from tate_embeddings_client import AsyncClient, EmbeddingsError, Query, SpaceChanged
 from tate_embeddings_client import ServiceError as Refusal
+
+logger = logging.getLogger(__name__)
 
 # What visitors can do something about, or want to know.
 KINDS: dict[str, type[ServiceError]] = {
@@ -103,7 +106,8 @@ class There:
         try:
             yield client
         except Refusal as error:
-            if error.code not in KINDS:  # it doesn't know the token, or is something else: for the log
+            if error.code not in KINDS:  # it doesn't know the token, or is something else
+                logger.warning("the service at VECTOR_API_URL refuses: %s", error)
                 raise NotReady("The service doesn't do what it is asked.") from error
             raise KINDS[error.code](error.detail) from None
         except SpaceChanged as error:

@@ -29,8 +29,10 @@ from app.images.thumbnail import Format, Thumbnail
 SizeName = Literal["small", "large"]
 # The longer side, in pixels: of a picture in a row, on a screen of two pixels to each, and of one by itself.
 SIDES: Mapping[SizeName, int] = {"small": 480, "large": 1280}
-# A page asks for dozens, and the decoders have searches by picture to do meanwhile.
-MADE_AT_ONCE = 2
+# A page asks for dozens. Hosts are slow, and one that is dead shall not hold up the others; but the decoders have
+# searches by picture to do meanwhile.
+FETCHED_AT_ONCE = 16
+DECODED_AT_ONCE = 2
 # Failures that another try now wouldn't change. For so long none is made, of so many pictures.
 LASTING = (ImageError, ImageHostFailed, ImageHostTimeout, DecodeTimeout, TooLarge)
 REMEMBERED_S = 300.0
@@ -48,7 +50,8 @@ class Thumbnails:
         self._fetcher = fetcher
         self._decoders = decoders
         self._budget = budget
-        self._turns = asyncio.Semaphore(MADE_AT_ONCE)
+        self._fetching = asyncio.Semaphore(FETCHED_AT_ONCE)
+        self._decoding = asyncio.Semaphore(DECODED_AT_ONCE)
         self._being_made: dict[str, asyncio.Task[bytes]] = {}
         self._failures: dict[str, tuple[float, ServiceError]] = {}
 
@@ -73,9 +76,13 @@ class Thumbnails:
 
     async def _make(self, key: str, picture: Picture, thumbnail: Thumbnail) -> bytes:
         try:
-            async with self._turns:
-                with self._budget.share() as take:
-                    data = await run_sync(self._originals.read, picture) or await self._fetched(picture, take)
+            with self._budget.share() as take:
+                here = await run_sync(self._originals.has, picture)
+                data = None if here else await self._fetched(picture, take)
+                async with self._decoding:
+                    data = await run_sync(self._originals.read, picture) if data is None else data
+                    if data is None:
+                        raise ImageNotFound("The picture of this item is gone.")
                     made = (await self._decoders.look(data, thumbnail)).pixels.tobytes()
         except LASTING as error:
             if len(self._failures) >= MOST_REMEMBERED:
@@ -88,7 +95,8 @@ class Thumbnails:
     async def _fetched(self, picture: Picture, take: Take) -> bytes:
         if picture.url is None:
             raise ImageNotFound("There is no picture of this item.")
-        return await self._fetcher.fetch(picture.url, take)
+        async with self._fetching:
+            return await self._fetcher.fetch(picture.url, take)
 
     def _raise_remembered(self, picture: Picture) -> None:
         since, failure = self._failures.get(picture.version, (0.0, None))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -51,7 +51,15 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
 
 
 @contextmanager
-def running(folder: Path, module: str = "app.cli", stderr: int | None = None, /, **settings: str) -> Iterator[Instance]:
+def running(
+    folder: Path,
+    module: str = "app.cli",
+    stderr: int | None = None,
+    /,
+    *,
+    arguments: Sequence[str] = ("serve",),
+    **settings: str,
+) -> Iterator[Instance]:
     """A service with settings of one's own, for as long as the block lasts; its log is in the folder or elsewhere."""
     port = unused_port()
     environment = {
@@ -67,7 +75,7 @@ def running(folder: Path, module: str = "app.cli", stderr: int | None = None, /,
         **settings,
     }
     instance = Instance(f"http://127.0.0.1:{port}", TOKEN, "tiny-gallery")
-    command = [sys.executable, "-m", module, "serve"]
+    command = [sys.executable, "-m", module, *arguments]
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(command, env=os.environ | environment, cwd=folder, stderr=stderr or log)
     try:
@@ -92,7 +100,11 @@ def image_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", name="node_modules")
+def _node_modules() -> Path:
+    return node_modules()
+
+
 def node_modules() -> Path:
     """The packages of `node/package-lock.json`, installed once and again when that changes."""
     modules = NODE_PROJECT / "node_modules"
