@@ -60,7 +60,7 @@ format: $(INSTALLED)  ## let ruff mend what it can
 
 test: $(INSTALLED)  ## the whole test suite, with branch coverage
 	$(RUN)/coverage erase
-	$(RUN)/coverage run -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(RUN)/coverage run -m pytest --numprocesses auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile
 	$(RUN)/coverage combine --quiet
 	$(RUN)/coverage report
 

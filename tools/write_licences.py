@@ -33,6 +33,8 @@ and compared by a test. `make sbom` writes the same list with the checksums of e
 All are permissive but {by_file}: the MPL-2.0 asks those who change such a package's files to
 publish these files. They are used unchanged, and nothing is asked of the programs that call the service.
 
+Beside them the page's browsers get [htmx](https://htmx.org) 4.0.1 (0BSD), unchanged, from `app/gallery/static/`.
+
 | Package | Version | Licence |
 | --- | --- | --- |
 {rows}

@@ -44,7 +44,7 @@ def for_workers(settings: Settings, device: Device, *, own_cache: bool) -> Mappi
         device: what the model is to compute on.
         own_cache: whether workers look for the model where their own `MODEL_CACHE_DIR` says, and not where ours does.
     """
-    secrets = {"auth_token": (), "admin_token": (), "metrics_token": (), "index_url": ""}
+    secrets = {name: field.default for name, field in Settings.model_fields.items() if not field.repr}
     told = settings.model_copy(update={**secrets, "device": device})
     return told.model_dump(exclude={"model_cache_dir"} if own_cache else None)
 

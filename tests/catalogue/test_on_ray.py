@@ -141,13 +141,15 @@ def test_a_worker_with_another_model_ends_it(known: Known) -> None:
 def test_workers_learn_no_secret_and_have_a_folder_of_models_of_their_own(
     make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    settings = make_settings(index_url="postgresql://user:password@host/db", max_image_pixels=1234)
+    settings = make_settings(
+        index_url="postgresql://user:hidden@host/db", gallery_password="concealed", max_image_pixels=1234
+    )
 
     told = for_workers(settings, "cpu", own_cache=True)
     monkeypatch.setenv("MODEL_CACHE_DIR", str(tmp_path))
     there = Settings.load(**told)
 
-    assert not any(secret in pickle.dumps(told) for secret in (TOKEN.encode(), b"password"))
+    assert not any(secret in pickle.dumps(told) for secret in (TOKEN.encode(), b"hidden", b"concealed"))
     assert (there.max_image_pixels, there.model_name, there.device) == (1234, settings.model_name, "cpu")
     assert there.model_cache_dir == tmp_path
 

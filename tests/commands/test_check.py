@@ -15,7 +15,7 @@ from tests.test_endpoints import as_png, painting
 
 
 def run(url: str, *options: str) -> int:
-    return cli.main(["check", url, "--token", TOKEN, "--timeout", "20", *options])
+    return cli.main(["check", url, "--token", TOKEN, "--timeout", "60", *options])
 
 
 class Clock:
@@ -377,7 +377,7 @@ def test_an_image_that_the_instance_can_t_fetch_is_a_surprise(live: Live, capsys
 
 def test_where_nobody_listens_is_one_line(free_port: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(f"http://127.0.0.1:{free_port}") == 1
-    assert "is not ready after 20 seconds: no answer (ConnectError" in only_line(capsys)
+    assert "is not ready after 60 seconds: no answer (ConnectError" in only_line(capsys)
 
 
 @pytest.mark.parametrize(
@@ -440,13 +440,13 @@ def _behind_a_proxy_that_waits(answer: Exchanged) -> None:
 @pytest.mark.parametrize(
     ("spoil", "line"),
     [
-        (_unhealthy, "is not ready after 20 seconds: unhealthy"),
+        (_unhealthy, "is not ready after 60 seconds: unhealthy"),
         (_elsewhere, "which leads to https://elsewhere.example.org/health"),
         (_another_service, "not as tate-embeddings does"),
         (_another_banner, "no banner of tate-embeddings"),
         (_without_a_tag, "lacks something: 'pretrained'"),
         (_without_dimensions, "/ says that vectors have None dimensions"),
-        (_behind_a_proxy_that_waits, "is not ready after 20 seconds: status 502"),
+        (_behind_a_proxy_that_waits, "is not ready after 60 seconds: status 502"),
     ],
 )
 def test_what_is_not_a_healthy_instance_is_one_line(

@@ -47,9 +47,12 @@ def test_it_is_done_again_after_each_wait_until_sigterm(waits: Waits) -> None:
 
 def test_ctrl_c_interrupts_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.commands.rounds.wait", Waits(1, signal.SIGINT))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may have another
 
     with pytest.raises(KeyboardInterrupt):
         rounds(lambda _: None, 60, silent)
+
+    signal.signal(signal.SIGINT, before)
 
 
 def test_sigterm_ends_it_in_the_middle_too() -> None:

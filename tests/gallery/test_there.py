@@ -12,14 +12,17 @@ from app.gallery.collection import Wish
 from app.gallery.there import There
 
 from tate_embeddings_client import AsyncClient
+from tate_embeddings_client.clock import Clock
 from tests.clients.python.conftest import ADDRESS
 from tests.clients.python.service import Service
 from tests.conftest import TOKEN
 
+HASTY = Clock(sleep_async=lambda _: asyncio.sleep(0))
+
 
 def there(respond: Callable[[httpx.Request], httpx.Response]) -> There:
     """A collection behind a service in this process."""
-    return There(lambda: AsyncClient(ADDRESS, TOKEN, timeout_s=0.5, transport=httpx.MockTransport(respond)))
+    return There(lambda: AsyncClient(ADDRESS, TOKEN, timeout_s=30, clock=HASTY, transport=httpx.MockTransport(respond)))
 
 
 def ask(collection: There, *work: Callable[[There], Awaitable[Any]]) -> list[Any]:

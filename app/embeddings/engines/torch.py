@@ -11,10 +11,10 @@ from app.embeddings.engines import Ids, Pixels, Vectors
 from app.embeddings.prepared import Manifest
 from app.embeddings.towers import ImageTower, TextTower
 
-# Streams, tokens and pictures. A GPU computes one batch while the next is brought to it; its batches are sized by
-# reckoning and were never measured.
+# Streams, tokens and pictures. A GPU computes one batch while the next is brought to it. Of ViT-B-32 in half precision an
+# H200 took 15,000 pictures a second in batches of 64, 20,000 of 128 and 23,000 of 256.
 ON_CPU = 1, 160, 4
-ON_GPU = 2, 64 * 77, 64
+ON_GPU = 2, 64 * 77, 128
 
 
 class TorchEngine:
@@ -36,6 +36,8 @@ class TorchEngine:
         self.streams, self.tokens, self.pictures = ON_CPU if device == "cpu" else ON_GPU
         self._place = f"cuda:{index}" if device == "cuda" else device
         torch.set_num_threads(threads)
+        # It plans anew for each shape of a batch, and texts come in many: 84 ms for each on an H200, in the place of 5.
+        torch.backends.cuda.enable_cudnn_sdp(False)
         loaded = source.load(*weights, precision, self._place)
         start = original_tokenizer.start_of_text(loaded.tokenizer)
         self._text = TextTower(loaded.model, manifest.cut_after is not None, start).eval()
