@@ -35,12 +35,15 @@ def test_left_to_itself_it_computes_in_float32_on_a_cpu(small: str, cache: Path)
 
 
 @pytest.mark.usefixtures("model")
-def test_it_has_no_attention_planned_for_each_shape_of_a_batch(small: str, cache: Path) -> None:
-    torch.backends.cuda.enable_cudnn_sdp(True)
+def test_it_has_no_attention_planned_for_each_shape_of_a_batch(
+    small: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(torch.backends.cuda, "enable_cudnn_sdp", asked.append)
 
     EmbeddingModel(small, "-", settings=settings_with(cache, "float32"))
 
-    assert not torch.backends.cuda.cudnn_sdp_enabled()
+    assert asked == [False]
 
 
 @pytest.mark.usefixtures("model")
