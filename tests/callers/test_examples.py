@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.callers.conftest import Instance, RunNode
+from tests.search.stores import postgresql
 from tests.test_endpoints import painting
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -84,6 +85,7 @@ def environment(instance: Instance, image_host: str) -> Environment:
         "EMBEDDINGS_TOKEN": instance.token,
         "EMBEDDINGS_MODEL": instance.model,
         "IMAGE_URL": image_url,
+        "DATABASE_URL": postgresql.url(postgresql.new_database()),
     }
 
 

@@ -1,5 +1,6 @@
 """A browser for the page, and a service that shows it the painted gallery. Everything is on loopback."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -102,14 +103,20 @@ class Visitor:
 
 
 def _chromium() -> str:
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found:
-        return found
-    if shutil.which("apt-get") and os.geteuid() == 0:
-        _run(["apt-get", "update"])
-        _run(["apt-get", "install", "-y", "--no-install-recommends", "chromium"])
-        return _chromium()
-    raise AssertionError(f"The page is tested in a browser: install Chromium ({', '.join(NAMES)}) and have it on PATH.")
+    # Tests in several processes look for one at the same time.
+    with Path(__file__).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = _on_path()
+        if found is None and shutil.which("apt-get") and os.geteuid() == 0:
+            _run(["apt-get", "update"])
+            _run(["apt-get", "install", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core"])
+            found = _on_path()
+    assert found, f"The page is tested in a browser: install Chromium ({', '.join(NAMES)}) and have it on PATH."
+    return found
+
+
+def _on_path() -> str | None:
+    return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 def _run(command: Sequence[str]) -> None:
