@@ -6,7 +6,10 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 SYSTEM = Path("/")
@@ -106,3 +109,9 @@ def _number(file: Path) -> int | None:
         return int(file.read_text())
     except (OSError, ValueError):
         return None
+
+
+def on_all_cores() -> ProcessPoolExecutor:
+    """Processes, one for each core. They aren't forked from one that has threads, of which one may hold a lock then."""
+    forked = sys.platform == "linux" and threading.active_count() == 1
+    return ProcessPoolExecutor(cores(), get_context("fork" if forked else "spawn"))

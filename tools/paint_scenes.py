@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from app.demo.painter import paint
 from app.demo.scene import imagine
 from app.embeddings.engines import Pixels
 from app.embeddings.preprocess import Preprocessing
-from app.resources import cores
+from app.resources import on_all_cores
 
 CHUNK = 50
 
@@ -21,13 +20,13 @@ def chunks(folder: Path, count: int, size: int, preprocessing: Preprocessing) ->
     folder.mkdir(parents=True, exist_ok=True)
     starts = range(0, count, CHUNK)
     work = partial(_chunk, folder, size, preprocessing)
-    with ProcessPoolExecutor(cores()) as pool:
+    with on_all_cores() as pool:
         yield from pool.map(work, starts)
 
 
 def seen(seeds: Sequence[int], size: int, preprocessing: Preprocessing) -> Pixels:
     """The pixels that a model gets of some scenes."""
-    with ProcessPoolExecutor(cores()) as pool:
+    with on_all_cores() as pool:
         return np.stack(list(pool.map(partial(_seen, size, preprocessing), seeds, chunksize=8)))
 
 

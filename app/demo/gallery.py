@@ -10,7 +10,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +25,7 @@ from app.embeddings import EmbeddingModel
 from app.embeddings.model import prepare
 from app.errors import GalleryUnavailable, IndexUnavailable
 from app.images.decode import look
-from app.resources import cores
+from app.resources import on_all_cores
 from app.search.opening import in_folder, opened
 from app.search.store import Item
 
@@ -102,7 +101,7 @@ def _fill(folder: Path, settings: Settings, count: int, painted: Callable[[int, 
     works = collection(FIRST_SEED, count)
     files = [folder / IMAGES / f"{work.id}.jpg" for _, work in works]
     pixels, labels = [], []
-    with ProcessPoolExecutor(cores()) as painters:
+    with on_all_cores() as painters:
         # Painters are forked by this line, and so before the model has threads.
         paintings = painters.map(_paint, [scene.seed for scene, _ in works], files)
         model = EmbeddingModel(settings.model_name, settings.pretrained, settings=settings)

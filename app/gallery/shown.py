@@ -87,10 +87,14 @@ def _size(metadata: Mapping[str, Any]) -> tuple[int, int] | None:
     about = metadata.get("image")
     places = [about, metadata] if isinstance(about, Mapping) else [metadata]
     for place in places:
-        width, height = place.get("width"), place.get("height")
-        if all(type(side) is int and 0 < side <= LONGEST_SIDE for side in (width, height)):
-            return int(width), int(height)  # type: ignore[arg-type]
+        width, height = _side(place.get("width")), _side(place.get("height"))
+        if width and height:
+            return width, height
     return None
+
+
+def _side(value: Any) -> int | None:
+    return value if type(value) is int and 0 < value <= LONGEST_SIDE else None
 
 
 def _web(value: Any) -> str | None:
