@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -218,13 +217,13 @@ def test_it_can_be_done_again_and_again(
     def next_day(seconds: float) -> None:
         assert seconds == 24 * 3600
         if "/3.png" in artworks.read_text():
-            signal.raise_signal(signal.SIGTERM)
+            raise KeyboardInterrupt
         with artworks.open("a") as file:
             file.write(json.dumps({"id": "work-3", "url": host.url("/3.png")}) + "\n")
 
     monkeypatch.setattr("app.commands.rounds.wait", next_day)
 
-    assert run("run", artworks, "--dir", "catalogue", "--every", "1d") == 0
+    assert run("run", artworks, "--dir", "catalogue", "--every", "1d") == 130
 
     assert ids(tmp_path / "catalogue") == [f"work-{number}" for number in range(4)]
     assert "download: 1 of 4 URLs asked for" in capsys.readouterr().out
@@ -235,10 +234,17 @@ def test_what_fails_does_not_end_it(
     tmp_path: Path, host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "artworks.txt").write_text(host.url("/broken.png"))
-    monkeypatch.setattr("app.commands.rounds.wait", lambda _: signal.raise_signal(signal.SIGTERM))
+    waited = []
 
-    assert run("run", "artworks.txt", "--dir", "catalogue", "--every", "1h") == 0
+    def no_more(seconds: float) -> None:
+        waited.append(seconds)
+        raise KeyboardInterrupt
 
+    monkeypatch.setattr("app.commands.rounds.wait", no_more)
+
+    assert run("run", "artworks.txt", "--dir", "catalogue", "--every", "1h") == 130
+
+    assert waited == [3600]
     assert "1 not_an_image" in capsys.readouterr().out
     assert run("status", "--dir", "catalogue", "--healthy", "run") == 0
 

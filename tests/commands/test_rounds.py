@@ -2,6 +2,8 @@
 
 import logging
 import signal
+import subprocess
+import sys
 import weakref
 
 import pytest
@@ -9,81 +11,98 @@ from app.catalogue.files import uncollected
 from app.commands.rounds import Say, rounds
 from app.errors import CatalogueUnusable
 
+PATIENCE_S = 60.0
+# A process of its own is signalled. Whoever runs the tests may have switched Ctrl-C off for all that is started.
+BEGINNING = """
+import signal, time
+from app.commands.rounds import rounds
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+def tell(line):
+    print(line, flush=True)
+
+def working(say):
+    say("begun")
+    time.sleep(3600)
+
+"""
+BETWEEN = "rounds(lambda say: say('begun'), 3600, tell)\ntell('ended')\n"
+WITHIN = "rounds(working, 3600, tell)\ntell('ended')\n"
+
+
+class Enough(Exception):
+    """So many waits are enough."""
+
 
 class Waits:
-    """In the place of waiting: notes for how long, and at last sends a signal."""
+    """In the place of waiting: notes for how long, and ends the third."""
 
-    def __init__(self, count: int, end: signal.Signals = signal.SIGTERM) -> None:
+    def __init__(self) -> None:
         self.spans: list[float] = []
-        self._count = count
-        self._end = end
 
     def __call__(self, seconds: float) -> None:
         self.spans.append(seconds)
-        if len(self.spans) == self._count:
-            signal.raise_signal(self._end)
+        if len(self.spans) == 3:
+            raise Enough
 
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
-    """Three rounds, and then SIGTERM."""
-    waits = Waits(3)
+    """Three rounds."""
+    waits = Waits()
     monkeypatch.setattr("gc.collect", lambda: 0)  # half a second, among all that the tests have imported
     monkeypatch.setattr("app.commands.rounds.wait", waits)
     return waits
 
 
+def ended_by(signalled: signal.Signals, program: str) -> tuple[int, list[str]]:
+    """The exit status of a program that was signalled as soon as it had begun, and what it said then."""
+    command = [sys.executable, "-c", BEGINNING + program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "begun\n"
+            process.send_signal(signalled)
+            said, _ = process.communicate(timeout=PATIENCE_S)
+        finally:
+            process.kill()
+    return process.returncode, said.splitlines()
+
+
 def silent(_: str) -> None: ...
 
 
-def test_it_is_done_again_after_each_wait_until_sigterm(waits: Waits) -> None:
+def test_it_is_done_again_after_each_wait(waits: Waits) -> None:
     done: list[Say] = []
 
-    rounds(done.append, 60, silent)
+    with pytest.raises(Enough):
+        rounds(done.append, 60, silent)
 
     assert len(done) == 3
     assert waits.spans == [60, 60, 60]
 
 
-def test_ctrl_c_interrupts_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.commands.rounds.wait", Waits(1, signal.SIGINT))
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may have another
-
-    with pytest.raises(KeyboardInterrupt):
-        rounds(lambda _: None, 60, silent)
-
-    signal.signal(signal.SIGINT, before)
+def test_sigterm_ends_it_between_two_rounds() -> None:
+    assert ended_by(signal.SIGTERM, BETWEEN) == (0, ["ended"])
 
 
-def test_sigterm_ends_it_in_the_middle_too() -> None:
-    reached: list[str] = []
-
-    def once(_: Say) -> None:
-        reached.append("begun")
-        signal.raise_signal(signal.SIGTERM)
-        reached.append("gone on")
-
-    rounds(once, 60, silent)
-
-    assert reached == ["begun"]
+def test_sigterm_ends_it_in_the_middle_of_one_too() -> None:
+    assert ended_by(signal.SIGTERM, WITHIN) == (0, ["ended"])
 
 
-def test_sigterm_ends_it_where_a_shell_has_switched_ctrl_c_off(waits: Waits) -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        rounds(lambda _: None, 60, silent)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-    assert len(waits.spans) == 3
+def test_sigterm_ends_it_where_a_shell_has_switched_ctrl_c_off() -> None:
+    assert ended_by(signal.SIGTERM, "signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + BETWEEN) == (0, ["ended"])
 
 
-def test_sigterm_is_afterwards_what_it_was(waits: Waits) -> None:
-    before = signal.getsignal(signal.SIGTERM)
+def test_sigterm_is_afterwards_what_it_was() -> None:
+    program = BETWEEN + "tell(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)"
 
-    rounds(lambda _: None, 60, silent)
+    assert ended_by(signal.SIGTERM, program) == (0, ["ended", "True"])
 
-    assert signal.getsignal(signal.SIGTERM) is before
+
+def test_ctrl_c_interrupts_it() -> None:
+    assert ended_by(signal.SIGINT, BETWEEN) == (-signal.SIGINT, [])
 
 
 def test_what_was_said_in_the_round_before_is_not_said_again(waits: Waits) -> None:
@@ -94,7 +113,8 @@ def test_what_was_said_in_the_round_before_is_not_said_again(waits: Waits) -> No
         say(next(lines))
         say(next(lines))
 
-    rounds(once, 60, said.append)
+    with pytest.raises(Enough):
+        rounds(once, 60, said.append)
 
     assert said == ["3 rows", "3 put in", "none put in"]
 
@@ -115,7 +135,7 @@ def test_a_later_one_is_logged_and_tried_again(waits: Waits, caplog: pytest.LogC
         if len(done) == 2:
             raise CatalogueUnusable("there is no list")
 
-    with caplog.at_level(logging.ERROR):
+    with caplog.at_level(logging.ERROR), pytest.raises(Enough):
         rounds(once, 60, silent)
 
     assert len(done) == 3
@@ -136,8 +156,9 @@ def test_what_a_round_has_left_is_freed_before_the_next_one(monkeypatch: pytest.
 
     def wait(_: float) -> None:
         assert left[0]() is None
-        signal.raise_signal(signal.SIGTERM)
+        raise Enough
 
     monkeypatch.setattr("app.commands.rounds.wait", wait)
 
-    rounds(once, 60, silent)
+    with pytest.raises(Enough):
+        rounds(once, 60, silent)

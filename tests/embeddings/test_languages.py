@@ -180,7 +180,8 @@ def test_what_is_prepared_serves_without_torch_transformers_or_a_network(case: C
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_torch_keeps_the_floors_too(case: Case, precision: Precision) -> None:
     model = EmbeddingModel(case.name, "-", settings=settings_with(case.cache, precision, "torch"))
-    floor = FLOORS["float32"] if precision == "float32" else 0.99  # random weights of 32 numbers are no measure
+    # Random weights of 32 numbers are no measure, and the tokenizers, which are trained anew, are others each time.
+    floor = FLOORS["float32"] if precision == "float32" else 0.95
 
     assert model.space == case.ours.space
     assert lowest(model.embed_texts(TEXTS), case.expected(TEXTS)) >= floor

@@ -606,7 +606,7 @@ def test_an_index_of_another_model_is_being_rearranged(
     class Other:
         space = "another"
 
-    url = filled(tmp_path, Other(), {"a": {}}, list(unit(1)))  # type: ignore[arg-type]
+    url = filled(tmp_path, Other(), {"a": {}}, list(unit(1)))  # type: ignore[arg-type]  # all that is read of a model
     with serving(make_settings(index_url=url, gallery_access="public")) as client:
         assert shown(client, 409, q="dogs").heading == "Being rearranged"
         assert shown(client).works == ["a"]

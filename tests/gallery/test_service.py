@@ -1,5 +1,6 @@
 """The page alone, before a service somewhere else: the same page, as long as that answers."""
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -245,7 +246,7 @@ def test_without_what_it_needs_it_doesnt_start(url: str, changes: dict[str, Any]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, dict[str, Any]]]:
+def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[int, dict[str, Any]]]]:
     """Runs the command, but for serving; its status, and what would be served and how."""
     served: dict[str, Any] = {}
     monkeypatch.setattr(uvicorn, "run", lambda app, **options: served.update(options, app=app))
@@ -255,7 +256,9 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, dict[str, A
             monkeypatch.setenv(name, value)
         return cli.main(["gallery", *arguments]), served
 
-    return run
+    before = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, before)
 
 
 def test_the_command_serves_it_where_the_settings_say(run: Any) -> None:
