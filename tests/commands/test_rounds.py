@@ -4,10 +4,8 @@ import logging
 import signal
 import subprocess
 import sys
-import weakref
 
 import pytest
-from app.catalogue.files import uncollected
 from app.commands.rounds import Say, rounds
 from app.errors import CatalogueUnusable
 
@@ -29,6 +27,26 @@ def working(say):
 """
 BETWEEN = "rounds(lambda say: say('begun'), 3600, tell)\ntell('ended')\n"
 WITHIN = "rounds(working, 3600, tell)\ntell('ended')\n"
+# It has begun when the round before has left nothing.
+AFTER_A_MODEL = """
+import weakref
+from app.catalogue.files import uncollected
+
+class Model:
+    def __init__(self):
+        self.itself = self
+
+models = []
+
+def once(say):
+    if models:
+        say("begun" if models[-1]() is None else "still there")
+    models.append(weakref.ref(Model()))
+    with uncollected():
+        pass
+
+rounds(once, 0.01, tell)
+"""
 
 
 class Enough(Exception):
@@ -51,7 +69,7 @@ class Waits:
 def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
     """Three rounds."""
     waits = Waits()
-    monkeypatch.setattr("gc.collect", lambda: 0)  # half a second, among all that the tests have imported
+    monkeypatch.setattr("app.commands.rounds._let_go", lambda: None)  # of all that other tests have left
     monkeypatch.setattr("app.commands.rounds.wait", waits)
     return waits
 
@@ -142,23 +160,5 @@ def test_a_later_one_is_logged_and_tried_again(waits: Waits, caplog: pytest.LogC
     assert "there is no list" in caplog.text
 
 
-def test_what_a_round_has_left_is_freed_before_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    left: list[weakref.ref[object]] = []
-
-    class Model:
-        def __init__(self) -> None:
-            self.itself = self
-
-    def once(_: Say) -> None:
-        left.append(weakref.ref(Model()))
-        with uncollected():
-            pass
-
-    def wait(_: float) -> None:
-        assert left[0]() is None
-        raise Enough
-
-    monkeypatch.setattr("app.commands.rounds.wait", wait)
-
-    with pytest.raises(Enough):
-        rounds(once, 60, silent)
+def test_what_a_round_has_left_is_freed_before_the_next_one() -> None:
+    assert ended_by(signal.SIGTERM, AFTER_A_MODEL) == (0, [])

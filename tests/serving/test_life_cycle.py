@@ -214,11 +214,13 @@ def test_numbers_are_those_of_all_workers_and_outlive_them(start: Start) -> None
         service.until(lambda: ready(numbers(service)) == 2)
         for text in range(20):
             assert ask(service, f"text {text}").status_code == 200
+        service.until(lambda: numbers(service).get(answered) == 20)  # they are counted after the answer
         before = numbers(service)
         os.kill(service.children()[0], signal.SIGKILL)
         service.until(lambda: sum(starts(numbers(service))) == 3)
         service.until(lambda: ready(numbers(service)) == 2)
         assert ask(service, "one more").status_code == 200
+        service.until(lambda: numbers(service)[answered] != before[answered])
         after = numbers(service)
         (folder,) = {Path(file).parent for file in files_of(service.children()[0]) if file.endswith(".db")}
 
