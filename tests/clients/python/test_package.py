@@ -63,6 +63,7 @@ def test_both_clients_have_the_same_methods() -> None:
 
 def test_the_version_is_one() -> None:
     assert PROJECT["version"] == tate_embeddings_client.__version__
+    assert f"## {PROJECT['version']}\n" in (FOLDER / "CHANGELOG.md").read_text("utf-8")
 
 
 def test_the_licence_is_the_one_of_the_project() -> None:
