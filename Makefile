@@ -10,7 +10,7 @@ MINUTES := 30
 KILLS := 50
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev run run-local logs stop restart check format test openapi docs sbom licences chaos soak test-long bench clean
+.PHONY: help install demo dev run run-local logs stop restart check format test openapi docs example-django example-photos packages sbom licences chaos soak test-long bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,17 @@ openapi: $(INSTALLED)  ## write docs/openapi.json anew, after an intended change
 
 docs: $(INSTALLED)  ## write the tables of docs/configuration.md anew, after a change of the settings
 	$(RUN)/python -m tools.write_configuration
+
+example-django: $(INSTALLED)  ## a museum's site with Wagtail, on the bundled model, on port 8010
+	$(RUN)/python clients/django/example/run.py
+
+example-photos: $(INSTALLED)  ## a Node app with customers' photos in PostgreSQL, on the bundled model
+	$(RUN)/python -m tools.show_customer_photos
+
+packages: $(INSTALLED)  ## what callers install, for Python, Django and Node, into dist/
+	$(POETRY) build --project clients/python --format wheel --output $(CURDIR)/dist
+	$(POETRY) build --project clients/django --format wheel --output $(CURDIR)/dist
+	$(RUN)/python -m tools.pack_node_client dist
 
 sbom: $(INSTALLED)  ## write dist/sbom.cdx.json: what serves, with checksums, in CycloneDX's form
 	$(RUN)/python -m tools.write_sbom

@@ -48,6 +48,8 @@ def test_a_client_on_generated_types_compiles(run_node: RunNode, node_modules: P
         "--noEmit",
         "--target",
         "es2022",
+        "--module",
+        "preserve",  # packages are found as bundlers find them
         "client.ts",
     )
 
