@@ -45,6 +45,7 @@ SCENARIOS = {
     "observing": here,
     "catalogue": here,
     "searching": here,
+    "callers": here,
 }
 
 

@@ -68,7 +68,7 @@ def ours(
     module: str = "app.cli",
 ) -> Iterator[Service]:
     """Our service in one worker, on these CPUs or on all. It may fetch from loopback."""
-    port = _unused_port()
+    port = unused_port()
     environment = {
         "AUTH_TOKEN": TOKEN,
         "HOST": "127.0.0.1",
@@ -95,7 +95,7 @@ def ours(
 @contextmanager
 def baseline(conditions: Conditions, workers: int) -> Iterator[Service]:
     """The straightforward service in some workers, every one of which has loaded its model."""
-    port = _unused_port()
+    port = unused_port()
     with tempfile.TemporaryDirectory() as folder:
         environment = {
             "AUTH_TOKEN": TOKEN,
@@ -176,7 +176,8 @@ def _confined(cpus: Set[int] | None) -> Iterator[None]:
         os.sched_setaffinity(0, allowed)
 
 
-def _unused_port() -> int:
+def unused_port() -> int:
+    """A port of loopback that nobody listens at now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
