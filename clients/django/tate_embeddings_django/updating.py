@@ -8,12 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from functools import reduce
 from itertools import islice
-from operator import or_
 from pathlib import Path
 from typing import Any
 
+from django.db import router, transaction
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.utils import timezone
 
@@ -161,7 +160,7 @@ class Update:
             try:
                 image = _read(chosen.row)
             except Exception as error:  # likewise
-                self._fail(_unchanged([chosen]), chosen.row.pk, UNREADABLE, type(error).__name__)
+                self._fail(_unchanged(chosen), chosen.row.pk, UNREADABLE, type(error).__name__)
                 continue
             batch.append((chosen, image))
             if len(batch) == batch_size or sum(len(image) for _, image in batch) > BATCH_BYTES:
@@ -189,14 +188,18 @@ class Update:
         takes, has = getattr(column, "dimensions", None), made[0][1].dimensions
         if takes not in (None, has):
             raise WrongDimensions(f"The service's vectors have {has} numbers, and {column} takes {takes}.")
-        unchanged = _unchanged([chosen for chosen, _ in made])
-        for chosen, embedding in made:
-            chosen.row.image_vector = list(embedding.vector)
-            chosen.row.image_vector_space = embedding.space
-            chosen.row.image_vector_checksum = chosen.checksum
-            chosen.row.image_vector_error = ""
-            chosen.row.image_vector_tried_at = timezone.now()
-        return unchanged.bulk_update([chosen.row for chosen, _ in made], FIELDS)
+        # Row by row: `bulk_update` takes three times as long to put its one statement together.
+        with transaction.atomic(using=router.db_for_write(self._model)):
+            return sum(
+                _unchanged(chosen).update(
+                    image_vector=list(embedding.vector),
+                    image_vector_space=embedding.space,
+                    image_vector_checksum=chosen.checksum,
+                    image_vector_error="",
+                    image_vector_tried_at=timezone.now(),
+                )
+                for chosen, embedding in made
+            )
 
     def _record(self, chosen: Chosen, failure: Failure) -> None:
         about: dict[str, Any] = {}
@@ -204,7 +207,7 @@ class Update:
             about["image_vector_checksum"] = chosen.checksum  # until that changes there is no use in trying
             if chosen.row.image_vector_checksum != chosen.checksum:  # the vector is of a picture that isn't there now
                 about |= {"image_vector": None, "image_vector_space": ""}
-        self._fail(_unchanged([chosen]), chosen.row.pk, failure.code, failure.detail, **about)
+        self._fail(_unchanged(chosen), chosen.row.pk, failure.code, failure.detail, **about)
 
     def _fail(self, row: Rows, key: Any, code: str, detail: str, *, dry_run: bool = False, **about: Any) -> None:
         self.tally.failed[code] += 1
@@ -235,17 +238,14 @@ def _has_vector(row: Any) -> bool:
     return bool(row.image_vector_is_there)
 
 
-def _unchanged(batch: Sequence[Chosen]) -> Rows:
-    """The rows of a batch as far as nobody has given them another vector since they were read."""
-    keys: dict[tuple[str, str], list[Any]] = {}
-    for chosen in batch:
-        row = chosen.row
-        keys.setdefault((row.image_vector_checksum, row.image_vector_space), []).append(row.pk)
-    as_read = [
-        Q(pk__in=some, image_vector_checksum=checksum, image_vector_space=space)
-        for (checksum, space), some in keys.items()
-    ]
-    return type(batch[0].row)._base_manager.filter(reduce(or_, as_read))
+def _unchanged(chosen: Chosen) -> Rows:
+    """The row, unless somebody has given it another vector since it was read."""
+    row = chosen.row
+    return type(row)._base_manager.filter(
+        pk=row.pk,
+        image_vector_checksum=row.image_vector_checksum,
+        image_vector_space=row.image_vector_space,
+    )
 
 
 def _checksum(row: ImageVectorMixin) -> str | None:

@@ -444,10 +444,10 @@ def test_rows_that_fail_are_named(fake: Fakes) -> None:
 def test_a_database_that_doesnt_let_us_is_named(fake: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
     artworks(1)
 
-    def locked(*_: Any) -> None:
+    def locked(*_: Any, **__: Any) -> None:
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(QuerySet, "bulk_update", locked)
+    monkeypatch.setattr(QuerySet, "update", locked)
 
     with pytest.raises(CommandError, match="The database doesn't do it: database is locked"):
         update()
