@@ -19,7 +19,7 @@ from typing import Any
 from manage import CHECKED_OUT, prepare
 
 HOST = "127.0.0.1"
-TOKEN = "demonstration_token"  # noqa: S105
+TOKEN = "demonstration_token"  # noqa: S105  # of a service on loopback, for a demonstration
 LOGIN = "curator"
 STARTING_S = 120
 STOPPING_S = 40
@@ -95,6 +95,7 @@ def _service(port: int) -> Iterator[Callable[[], None]]:
 def _wait_for(process: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + STARTING_S
     while time.monotonic() < deadline and process.poll() is None:
+        # Its scheme is http: the address is the one that was made above.
         with suppress(OSError), urllib.request.urlopen(f"{os.environ['EMBEDDINGS_SERVICE_URL']}/health"):  # noqa: S310
             return
         time.sleep(PACE_S)

@@ -105,20 +105,6 @@ class Fakes:
 
 
 @pytest.fixture
-def loopback() -> Iterator[Callable[[Respond], Loopback]]:
-    """Puts services behind real sockets."""
-    opened: list[Loopback] = []
-
-    def open_one(respond: Respond) -> Loopback:
-        opened.append(Loopback(respond))
-        return opened[-1]
-
-    yield open_one
-    for each in opened:
-        each.close()
-
-
-@pytest.fixture
 def served(loopback: Callable[[Respond], Loopback], site: Callable[..., None]) -> Service:
     """A service behind a socket, which the site knows."""
     answering = Service()

@@ -262,7 +262,7 @@ def test_while_the_service_is_away_what_it_was_asked_before_is_still_found(
     search_embeddings("a sea")
     monkeypatch.setattr(service, "SPACE_KEPT_S", 0)
     search_embeddings("a storm")
-    four.answer = lambda request: problem(503, "overloaded")  # type: ignore[method-assign]
+    four.answer = lambda request: problem(503, "overloaded")  # type: ignore[method-assign]  # likewise
 
     assert titles(search_embeddings("a sea")) == ["one"]
 

@@ -1,7 +1,6 @@
 """What the client's tests share: both clients called alike, and time that passes only while somebody waits."""
 
 import asyncio
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 from tate_embeddings_client import AsyncClient, Client
 from tate_embeddings_client.clock import Clock
-from tests.clients.python.service import Loopback, Respond, Service
+from tests.clients.python.service import Respond, Service
 from tests.conftest import TOKEN
 
 TODAY = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -80,17 +79,3 @@ def caller(request: pytest.FixtureRequest) -> Caller:
 def service() -> Service:
     """A service in this process."""
     return Service()
-
-
-@pytest.fixture
-def loopback() -> Iterator[Callable[[Respond], Loopback]]:
-    """Puts services behind real sockets."""
-    opened: list[Loopback] = []
-
-    def open_one(respond: Respond) -> Loopback:
-        opened.append(Loopback(respond))
-        return opened[-1]
-
-    yield open_one
-    for each in opened:
-        each.close()

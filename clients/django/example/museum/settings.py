@@ -33,7 +33,7 @@ EMBEDDINGS = {
 }
 
 DEBUG = True
-SECRET_KEY = "known to everybody"  # noqa: S105
+SECRET_KEY = "known to everybody"  # noqa: S105  # it signs sessions of one machine's own example
 INSTALLED_APPS = [
     "museum",
     "tate_embeddings_django",
