@@ -120,16 +120,24 @@ def _until_found(url: str, photo: bytes) -> None:
     raise SystemExit("The worker doesn't embed.")
 
 
+def _insist_on(port: int) -> None:
+    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        sys.exit(f"Port {port} is taken; PORT chooses another.")
+
+
 def main() -> None:
-    """Show it until someone has seen enough."""
-    with tempfile.TemporaryDirectory(prefix="customer-photos-") as made:
+    """Show it until someone has seen enough, be it before there is anything to see."""
+    for name in (signal.SIGINT, signal.SIGTERM):  # who starts us in the background has the first ignored
+        signal.signal(name, signal.default_int_handler)
+    port = int(os.environ.get("PORT", "3000"))
+    _insist_on(port)
+    with suppress(KeyboardInterrupt), tempfile.TemporaryDirectory(prefix="customer-photos-") as made:
         folder = Path(made)
-        with showing(folder, int(os.environ.get("PORT", "3000"))) as address:
+        with showing(folder, port) as address:
             print(f"\n  {address}/api/search/images?q=a%20stormy%20sea&limit=5\n")
             print(f'  curl "{address}/api/search/images?limit=5" --data-binary @{folder / "photo.jpg"}\n')
-            print("Ctrl-C ends it.")
-            with suppress(KeyboardInterrupt):
-                signal.pause()
+            print("Ctrl-C ends it.", flush=True)
+            signal.pause()
 
 
 if __name__ == "__main__":
